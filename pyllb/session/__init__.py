@@ -1,0 +1,1 @@
+"""Session: the services of this process that the daemon calls during a solve, over one tunnelled HTTP/2 connection."""
