@@ -1,0 +1,54 @@
+"""Constraints: what stands beside an op, and its platform. Mirrors client/llb.Constraints (BuildKit 0.33.1)."""
+
+from __future__ import annotations
+
+import attrs
+
+from pyllb.ir.platform import Platform
+
+
+@attrs.frozen
+class ProgressGroup:
+    """Vertices that a progress display shows as one line; a weak member alone does not show it."""
+
+    id: str
+    name: str
+    weak: bool = False
+
+
+@attrs.frozen(kw_only=True)
+class LinuxResources:
+    """Limits of an exec's cgroup: bytes, microseconds, cpu lists; 0 and "" leave the daemon's default.
+
+    memory_swap may be -1, which is no limit.
+    """
+
+    memory: int = 0
+    memory_swap: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+
+
+@attrs.frozen(kw_only=True)
+class Constraints:
+    """platform and filters are in the op's digest; all else is metadata and is not.
+
+    platform: None leaves it to the state, then to the marshal call. filters: containerd worker filters.
+    name: shown by progress (`llb.customname`). export_cache: None has no opinion, False keeps it out of the
+    build cache.
+    """
+
+    platform: Platform | None = None
+    filters: tuple[str, ...] = ()
+    name: str = ""
+    description: tuple[tuple[str, str], ...] = ()
+    ignore_cache: bool = False
+    export_cache: bool | None = None
+    group: ProgressGroup | None = None
+    resources: LinuxResources | None = None
+
+
+NO_CONSTRAINTS = Constraints()

@@ -1,0 +1,94 @@
+"""ImageConfig: what an image says of itself, read from a base image and laid over by the build."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import attrs
+
+from pyllb.errors import OptionError
+from pyllb.ir.platform import Platform
+
+JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
+
+
+@attrs.frozen
+class ResolvedImage:
+    """An image config as the registry gave it. config: the JSON bytes. digest: of the manifest or index."""
+
+    ref: str
+    digest: str
+    config: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen(kw_only=True)
+class Healthcheck:
+    """How an engine asks whether a container is well. test: () takes the base image's off.
+
+    Durations in nanoseconds, 0 is the engine's default.
+    """
+
+    test: tuple[str, ...]
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
+@attrs.frozen(kw_only=True)
+class ImageSpec:
+    """What the build sets in the image config; None and empty leave the base image's value.
+
+    annotations: (key, value) pairs of the manifest.
+    """
+
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    healthcheck: Healthcheck | None = None
+    onbuild: tuple[str, ...] = ()
+    author: str = ""
+    annotations: tuple[tuple[str, str], ...] = ()
+
+
+EMPTY_SPEC = ImageSpec()
+
+
+@attrs.frozen
+class ImageConfig:
+    """A base image's config, parsed. raw: the whole JSON object, for the fields that nobody here reads."""
+
+    raw: Mapping[str, JSON] = attrs.field(repr=False)
+    env: tuple[tuple[str, str], ...]
+    dir: str
+    user: str
+    platform: Platform | None
+
+    @classmethod
+    def parse(cls, data: bytes) -> ImageConfig:
+        """Read an OCI or Docker image config. Raises OptionError when it is no JSON object."""
+        try:
+            raw = json.loads(data)
+        except ValueError as error:
+            raise OptionError(f"an image config that is not JSON: {error}") from error
+        if not isinstance(raw, dict):
+            raise OptionError(f"an image config that is a JSON {type(raw).__name__}, not an object")
+        config = raw.get("config") or {}
+        pairs = (entry.partition("=") for entry in config.get("Env") or ())
+        env = tuple((name, value) for name, _, value in pairs if name)
+        return cls(raw, env, config.get("WorkingDir") or "", config.get("User") or "", _platform(raw))
+
+
+def _platform(raw: Mapping[str, JSON]) -> Platform | None:
+    os, arch = raw.get("os"), raw.get("architecture")
+    if not (os and arch):
+        return None
+    features = raw.get("os.features")
+    names = tuple(str(name) for name in features) if isinstance(features, list) else ()
+    variant, version = str(raw.get("variant") or ""), str(raw.get("os.version") or "")
+    return Platform(str(os), str(arch), variant, version, names).normalized()

@@ -1,0 +1,65 @@
+"""Meta: the values of a state (env, dir, user, ...) as an overlay on an image config that may not be known yet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+from pyllb.ir.platform import Platform
+
+if TYPE_CHECKING:
+    from pyllb.ir.ops import SourceOp
+
+Network = Literal["sandbox", "host", "none"]
+Security = Literal["sandbox", "insecure"]
+
+DEFAULT_SHELL = ("/bin/sh", "-c")
+
+
+@attrs.frozen
+class Ulimit:
+    """A resource limit of a process, such as nofile. soft and hard are counts or bytes, -1 is unlimited."""
+
+    name: str
+    soft: int
+    hard: int
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class Meta:
+    """What the next command sees. Nothing here is evaluated: that waits for the image config, in marshal.
+
+    image: the image source whose config lies underneath; None when there is none.
+    env: pairs in the order of each name's last assignment, laid over the image's.
+    dirs: the dir() arguments since the last absolute one; relative ones join what lies before, the image's at last.
+    user: None is the image's user. platform: None is the image's, then the marshal call's.
+    """
+
+    image: SourceOp | None = attrs.field(default=None, repr=False)
+    env: tuple[tuple[str, str], ...] = ()
+    dirs: tuple[str, ...] = ()
+    user: str | None = None
+    hostname: str = ""
+    network: Network = "sandbox"
+    security: Security = "sandbox"
+    extra_hosts: tuple[tuple[str, str], ...] = ()
+    ulimits: tuple[Ulimit, ...] = ()
+    cgroup_parent: str = ""
+    platform: Platform | None = None
+    shell: tuple[str, ...] = DEFAULT_SHELL
+
+    def with_env(self, pairs: tuple[tuple[str, str], ...]) -> Meta:
+        """This meta with the pairs assigned in order; a name assigned again moves to the end, as in Go's EnvList."""
+        names = {name for name, _ in pairs}
+        last = dict.fromkeys(name for name, _ in reversed(pairs))
+        value = dict(pairs)
+        new = tuple((name, value[name]) for name in reversed(last))
+        return attrs.evolve(self, env=(*(pair for pair in self.env if pair[0] not in names), *new))
+
+    def with_dir(self, path: str) -> Meta:
+        """This meta in another directory: an absolute path replaces, a relative one joins."""
+        return attrs.evolve(self, dirs=(path,) if path.startswith("/") else (*self.dirs, path))
+
+
+EMPTY_META = Meta()

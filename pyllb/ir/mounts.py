@@ -1,0 +1,86 @@
+"""Mounts of an exec, as frozen values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from pyllb.ir.ops import Output
+
+Sharing = Literal["shared", "private", "locked"]
+ContentCache = Literal["default", "on", "off"]
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class BindMount:
+    """A filesystem at target. source: None is scratch. selector: the path inside source, "" is all of it.
+
+    no_output: what the command writes there is thrown away. LLB: Mount with mountType BIND.
+    """
+
+    target: str
+    source: Output | None = attrs.field(default=None, repr=False)
+    selector: str = ""
+    readonly: bool = False
+    no_output: bool = False
+    content_cache: ContentCache = "default"
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class CacheMount:
+    """A directory that outlives the build. env: pairs the tool needs, set for the command where it has no value yet.
+
+    source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
+    """
+
+    target: str
+    id: str
+    sharing: Sharing = "shared"
+    source: Output | None = attrs.field(default=None, repr=False)
+    selector: str = ""
+    readonly: bool = False
+    env: tuple[tuple[str, str], ...] = ()
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class TmpfsMount:
+    """An empty in-memory filesystem for one command. size: upper bound in bytes, 0 is the kernel's default."""
+
+    target: str
+    size: int = 0
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SecretMount:
+    """A secret as a file at target, as the environment variable env, or both; None leaves that form out.
+
+    mode: permission bits of the file. LLB: Mount with mountType SECRET, and ExecOp.secretenv.
+    """
+
+    id: str
+    target: str | None = None
+    env: str | None = None
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o400
+    optional: bool = False
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SshMount:
+    """An ssh agent's socket. target: None is /run/buildkit/ssh_agent.N. LLB: Mount with mountType SSH."""
+
+    id: str = "default"
+    target: str | None = None
+    uid: int = 0
+    gid: int = 0
+    mode: int = 0o600
+    optional: bool = False
+
+
+Mount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
+"""What `run(mounts=...)` takes."""
+PlacedMount = BindMount | CacheMount | TmpfsMount
+"""Mounts that LLB sorts by target; secrets and ssh sockets come after them in the order given."""

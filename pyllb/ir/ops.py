@@ -1,0 +1,173 @@
+"""Ops: the vertices of a build as frozen records, and Output, one result of one of them.
+
+Two ops that look alike are two vertices (identity, not value): they become one when their digests agree, in marshal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import attrs
+
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
+from pyllb.ir.files import Chain, FileAction
+from pyllb.ir.image import ImageSpec
+from pyllb.ir.meta import Meta
+from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount, TmpfsMount
+from pyllb.ir.site import NOWHERE, Site
+
+
+@attrs.frozen(eq=False)
+class Output:
+    """One result of a vertex. index counts the vertex' results."""
+
+    vertex: Vertex = attrs.field(repr=False)
+    index: int = 0
+
+
+@attrs.frozen
+class LocalDir:
+    """The client directory behind a local source. path: as written. relative_to: the file it was written in."""
+
+    path: str
+    relative_to: str = ""
+
+
+@attrs.frozen
+class ImageSource:
+    """What the resolver needs to know of an image source. ref: normalised. mode: default, pull or local."""
+
+    ref: str
+    mode: str = "default"
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class SourceOp:
+    """Content from outside. identifier: with its scheme. attributes: SourceOp.attrs. caps: as Go's client sets them.
+
+    image: set for docker-image sources. local: set for local sources, None when only the name is known.
+    """
+
+    identifier: str
+    attributes: tuple[tuple[str, str], ...] = ()
+    caps: tuple[str, ...] = ()
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+    image: ImageSource | None = None
+    local: LocalDir | None = None
+
+    def inputs(self) -> tuple[Output, ...]:
+        return ()
+
+
+@attrs.frozen
+class ProxyEnv:
+    """Proxy variables of a command that are not part of its cache key."""
+
+    http_proxy: str = ""
+    https_proxy: str = ""
+    ftp_proxy: str = ""
+    no_proxy: str = ""
+    all_proxy: str = ""
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class ExecOp:
+    """A command in a container.
+
+    mounts: sorted by target, the root among them. ok_codes: None is only 0. devices: (CDI name, optional).
+    """
+
+    args: tuple[str, ...]
+    meta: Meta
+    mounts: tuple[PlacedMount, ...] = attrs.field(repr=False)
+    secrets: tuple[SecretMount, ...] = ()
+    ssh: tuple[SshMount, ...] = ()
+    ok_codes: tuple[int, ...] | None = None
+    proxy: ProxyEnv | None = None
+    devices: tuple[tuple[str, bool], ...] = ()
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        """Sources of the sorted mounts, each output object once (Go's ExecOp.Inputs)."""
+        sources = (mount.source for mount in self.mounts if not isinstance(mount, TmpfsMount))
+        return tuple(unique(source for source in sources if source is not None))
+
+    def output_of(self, mount: PlacedMount) -> Output | None:
+        """The result of a mount; its own source when it is read-only; None for scratch. mount must make one."""
+        if isinstance(mount, BindMount) and mount.readonly:
+            return mount.source
+        writable = [m for m in self.mounts if makes_output(m)]
+        return Output(self, next(index for index, m in enumerate(writable) if m is mount))
+
+
+def makes_output(mount: PlacedMount) -> bool:
+    """Whether what a command leaves in the mount is a result of the exec."""
+    return isinstance(mount, BindMount) and not mount.readonly and not mount.no_output
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class FileOp:
+    """File actions done by the daemon itself, all in one op; the last action's tree is the result."""
+
+    chain: Chain = attrs.field(repr=False)
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        """From the last action back: its base, its copy source, then the action before (Go's FileOp.Inputs)."""
+        return tuple(unique(self.chain.outputs()))
+
+    @property
+    def actions(self) -> tuple[FileAction, ...]:
+        return self.chain.actions
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class MergeOp:
+    """Filesystems laid over each other, the last on top; at least two."""
+
+    sources: tuple[Output, ...] = attrs.field(repr=False)
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        return self.sources
+
+
+@attrs.frozen(eq=False, kw_only=True)
+class DiffOp:
+    """What upper changes in lower; None is scratch, and not both are."""
+
+    lower: Output | None = attrs.field(repr=False)
+    upper: Output | None = attrs.field(repr=False)
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        return tuple(output for output in (self.lower, self.upper) if output is not None)
+
+
+Vertex = SourceOp | ExecOp | FileOp | MergeOp | DiffOp
+
+
+class Node(Protocol):
+    """What can be marshalled and solved: a state. The dsl's FS is one."""
+
+    @property
+    def output(self) -> Output | None: ...
+    @property
+    def meta(self) -> Meta: ...
+    @property
+    def spec(self) -> ImageSpec: ...
+
+
+def unique(outputs: Iterator[Output]) -> Iterator[Output]:
+    """Each output object once, in order."""
+    seen: set[int] = set()
+    for output in outputs:
+        if id(output) not in seen:
+            seen.add(id(output))
+            yield output

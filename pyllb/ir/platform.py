@@ -1,0 +1,97 @@
+"""Platform: an operating system and an architecture, parsed and normalised as containerd does."""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from pyllb.errors import OptionError
+
+_PART = re.compile(r"[A-Za-z0-9_.-]+\Z")
+_OS_PART = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?\Z")
+_KNOWN_OS = frozenset(
+    (
+        *("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "macos", "nacl"),
+        *("netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows", "zos"),
+    )
+)
+_KNOWN_ARCH = frozenset(
+    (
+        *("386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64"),
+        *("mips64le", "mips64p32", "mips64p32le", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390", "s390x"),
+        *("sparc", "sparc64", "wasm"),
+    )
+)
+_ARM64_VARIANT = {"8": "", "v8": "", "v8.0": "", "9": "v9", "9.0": "v9", "v9.0": "v9"}
+_ARM_VARIANT = {"": "v7", "7": "v7", "5": "v5", "6": "v6", "8": "v8"}
+_ALIAS = {"i386": "386", "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
+
+
+@attrs.frozen
+class Platform:
+    """An OCI platform. variant, os_version and os_features are empty when they say nothing.
+
+    Mirrors ocispecs.Platform; the text form and the rules are containerd/platforms'.
+    """
+
+    os: str
+    architecture: str
+    variant: str = ""
+    os_version: str = ""
+    os_features: tuple[str, ...] = ()
+
+    def normalized(self) -> Platform:
+        """This platform with the usual spellings: x86_64 is amd64, arm is arm/v7, macos is darwin."""
+        os = self.os.lower()
+        arch, variant = normalize_architecture(self.architecture, self.variant)
+        features = tuple(sorted(set(self.os_features)))
+        return Platform("darwin" if os == "macos" else os, arch, variant, self.os_version, features)
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+
+
+def normalize_architecture(architecture: str, variant: str = "") -> tuple[str, str]:
+    """The usual spelling of an architecture and its variant: ("armhf", "") is ("arm", "v7")."""
+    arch, variant = architecture.lower(), variant.lower()
+    arch = _ALIAS.get(arch, arch)
+    if arch == "386":
+        return arch, "" if architecture.lower() == "i386" else variant
+    if arch == "amd64":
+        return arch, "" if variant == "v1" else variant
+    if arch == "arm64":
+        return arch, _ARM64_VARIANT.get(variant, variant)
+    if arch in ("armhf", "armel"):
+        return "arm", "v7" if arch == "armhf" else "v6"
+    if arch == "arm":
+        return arch, _ARM_VARIANT.get(variant, variant)
+    return arch, variant
+
+
+def parse_platform(text: str, *, host: Platform | None = None) -> Platform:
+    """Parse `os`, `arch`, `os/arch` or `os/arch/variant`, and normalise it.
+
+    host: fills what text leaves out; None means linux/amd64.
+    Raises OptionError when a part has letters that no platform has, or when a lone part is neither an OS nor an
+    architecture. Mirrors platforms.Parse followed by platforms.Normalize.
+    """
+    here = host or Platform("linux", "amd64")
+    parts = text.split("/")
+    match = _OS_PART.match(parts[0])
+    if match is None or len(parts) > 3 or not all(_PART.match(part) for part in parts[1:]):
+        raise OptionError(f"{text!r} is not a platform; write os/arch or os/arch/variant, such as 'linux/arm64'")
+    name, version, features = match.group(1), match.group(2) or "", match.group(3) or ""
+    os_features = tuple(feature for feature in features.split("+") if feature)
+    if len(parts) == 1:
+        return _one_part(text, name, here, version, os_features)
+    return Platform(name, parts[1], parts[2] if len(parts) == 3 else "", version, os_features).normalized()
+
+
+def _one_part(text: str, name: str, host: Platform, version: str, features: tuple[str, ...]) -> Platform:
+    if name.lower() in _KNOWN_OS:
+        return Platform(name, host.architecture, host.variant, version, features).normalized()
+    arch, variant = normalize_architecture(name)
+    if arch not in _KNOWN_ARCH:
+        raise OptionError(f"{text!r} is neither an operating system nor an architecture; write 'linux/amd64', say")
+    return Platform(host.os, arch, variant).normalized()
