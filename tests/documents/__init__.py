@@ -1,0 +1,1 @@
+"""The documents: every code block is run."""

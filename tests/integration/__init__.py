@@ -1,0 +1,1 @@
+"""The whole of pyllb with a real buildkitd and a real registry."""

@@ -1,0 +1,1 @@
+"""The built package: wheel, sdist, and the protobuf versions it works with."""
