@@ -1,0 +1,76 @@
+"""The descriptor pool: every message class and enum of this package, in a pool that no other package shares.
+
+Nothing is read, and protobuf is not imported, before the first name of a `*_pb2` module is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import pkgutil
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from google.protobuf.descriptor import FileDescriptor
+    from google.protobuf.descriptor_pool import DescriptorPool
+
+# Two threads that both miss must not make two pools: a message of one is no message to the other.
+_making = threading.RLock()
+
+
+def attribute(module: str, names: dict[str, object], name: str) -> object:
+    """What `name` is in the .proto file behind `module`, kept in `names` (the module's globals) for the next time.
+
+    A message class, an enum, the number of an enum's value, or `DESCRIPTOR`. Raises AttributeError for anything else.
+    """
+    # Import machinery, inspect and doctest ask modules for dunder names; that is no reason to load protobuf.
+    if not name.startswith("__"):
+        with _making:
+            if (made := names.get(name)) is None:
+                made = _make(_file(module), name)
+            if made is not None:
+                names[name] = made
+                return made
+    raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+
+def listing(module: str, names: dict[str, object]) -> list[str]:
+    """What `dir()` of `module` shows: its globals, and everything of its .proto file."""
+    file = _file(module)
+    values = (value.name for enum in file.enum_types_by_name.values() for value in enum.values)
+    return sorted({*names, *file.message_types_by_name, *file.enum_types_by_name, *values, "DESCRIPTOR"})
+
+
+def _make(file: FileDescriptor, name: str) -> object | None:
+    from google.protobuf import message_factory
+    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    if name == "DESCRIPTOR":
+        return file
+    if message := file.message_types_by_name.get(name):
+        return message_factory.GetMessageClass(message)
+    if enum := file.enum_types_by_name.get(name):
+        return EnumTypeWrapper(enum)
+    values = (enum.values_by_name.get(name) for enum in file.enum_types_by_name.values())
+    return next((value.number for value in values if value), None)
+
+
+def _file(module: str) -> FileDescriptor:
+    base = module.rpartition(".")[2].removesuffix("_pb2")
+    pool, paths = _pool()
+    return pool.FindFileByName(paths[base])
+
+
+@functools.cache
+def _pool() -> tuple[DescriptorPool, dict[str, str]]:
+    from google.protobuf import descriptor_pb2, descriptor_pool
+
+    data = pkgutil.get_data(__package__, "descriptors.binpb")
+    if data is None:
+        raise ImportError(f"cannot read descriptors.binpb of {__package__}, which is part of the installed package")
+    pool = descriptor_pool.DescriptorPool()
+    paths = {}
+    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
+        pool.AddSerializedFile(file.SerializeToString())
+        paths[file.name.rpartition("/")[2].removesuffix(".proto")] = file.name
+    return pool, paths
