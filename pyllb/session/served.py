@@ -1,0 +1,168 @@
+"""ServedCall: a call of the daemon as the server keeps it; the Call that a handler sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import quote
+
+from pyllb.session.call import CallCancelled, Code, Message
+from pyllb.session.framing import MessageReader, framed
+from pyllb.session.http2 import Connection
+
+# What one call may have waiting to leave. Without a bound, a handler that reads a disk faster than the tunnel drains
+# holds the whole tree in memory.
+SEND_BUDGET = 4 << 20
+# What one call may have waiting to be received before the daemon's window is left shut.
+RECEIVE_BUDGET = 8 << 20
+
+_RESPONSE = ((":status", "200"), ("content-type", "application/grpc"))
+_PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
+_MAX_TEXT = 32 << 10
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+class ServedCall:
+    """One stream of the inner connection. Everything in it is guarded by the server's lock, which it is given.
+
+    wake: called, without the lock, when there are bytes to take from the connection.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        lock: threading.Lock,
+        wake: Callable[[], None],
+        *,
+        stream: int,
+        method: str,
+        metadata: Mapping[str, tuple[str, ...]],
+    ) -> None:
+        self.method = method
+        self.metadata = metadata
+        self.stream = stream
+        self._connection = connection
+        self._lock = lock
+        self._wake = wake
+        self._deadline = deadline(metadata)
+        self._arrived = threading.Condition(lock)
+        self._drained = threading.Condition(lock)
+        self._reader = MessageReader()
+        self._messages: list[bytes] = []
+        self._backlog = 0
+        self._owed = 0
+        self._peer_ended = False
+        self._cancelled = ""
+        self._answering = False
+
+    # --- for the handler ------------------------------------------------------------------------------------------
+
+    def receive(self, *, wait: bool = True) -> list[bytes] | None:
+        """See Call.receive."""
+        with self._lock:
+            self._check()
+            while not self._messages:
+                if self._peer_ended:
+                    return None
+                if not wait:
+                    return []
+                self._pause(self._arrived)
+            messages, self._messages = self._messages, []
+            self._backlog = 0
+            owed = self._settle()
+        if owed:
+            self._wake()
+        return messages
+
+    def send(self, messages: Iterable[Message]) -> None:
+        """See Call.send."""
+        parts = framed(messages)
+        with self._lock:
+            self._check()
+            if not self._answering:
+                self._answering = True
+                self._connection.send_headers(self.stream, _RESPONSE)
+            self._connection.send_data(self.stream, parts)
+        self._wake()
+        with self._lock:
+            while self._connection.pending(self.stream) > SEND_BUDGET:
+                self._pause(self._drained)
+
+    def _pause(self, condition: threading.Condition) -> None:
+        condition.wait(None if self._deadline is None else max(0.0, self._deadline - time.monotonic()))
+        self._check()
+
+    def _check(self) -> None:
+        if self._cancelled:
+            raise CallCancelled(self._cancelled)
+        if self.expired:
+            raise CallCancelled("the deadline passed")
+
+    @property
+    def expired(self) -> bool:
+        """Whether the daemon's deadline for this call has passed."""
+        return self._deadline is not None and time.monotonic() >= self._deadline
+
+    # --- for the server, which holds the lock ---------------------------------------------------------------------
+
+    def arrive(self, parts: Iterable[memoryview]) -> None:
+        """Bytes of the request came. Raises FramingError."""
+        views = tuple(parts)
+        messages = self._reader.feed(views)
+        self._owed += sum(map(len, views))
+        if messages:
+            self._messages += messages
+            self._backlog += sum(map(len, messages))
+            self._arrived.notify_all()
+        # A message larger than the window arrives whole, because only whole messages count as waiting.
+        if self._backlog < RECEIVE_BUDGET:
+            self._settle()
+
+    def _settle(self) -> int:
+        owed, self._owed = self._owed, 0
+        if owed:
+            self._connection.credit(self.stream, owed)
+        return owed
+
+    def half_close(self) -> None:
+        """The daemon sends nothing more."""
+        self._peer_ended = True
+        if not self._reader.complete:
+            self.cancel("the request ended inside a message")
+        self._arrived.notify_all()
+
+    def cancel(self, reason: str) -> None:
+        """The call is gone: whatever the handler asks from now on raises CallCancelled."""
+        self._cancelled = self._cancelled or reason
+        self._messages.clear()
+        self._arrived.notify_all()
+        self._drained.notify_all()
+
+    def drain(self) -> None:
+        """Bytes have left: a handler that waits for room may go on."""
+        if self._connection.pending(self.stream) <= SEND_BUDGET:
+            self._drained.notify_all()
+
+    def finish(self, code: Code, text: str) -> None:
+        """End the call with these trailers."""
+        trailers = (("grpc-status", str(int(code))), ("grpc-message", quote_message(text)))
+        self._connection.send_end(self.stream, trailers if self._answering else _RESPONSE + trailers)
+
+
+def quote_message(text: str) -> str:
+    """A text as a grpc-message header holds it: percent-encoded but for printable ASCII."""
+    if len(text) > _MAX_TEXT:
+        text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
+    return quote(text, safe=_PLAIN, errors="surrogateescape")
+
+
+def deadline(metadata: Mapping[str, tuple[str, ...]]) -> float | None:
+    """When a request's grpc-timeout ends, in time.monotonic() seconds; None without one or with a wrong one."""
+    values = metadata.get("grpc-timeout")
+    if not values:
+        return None
+    number, unit = values[0][:-1], values[0][-1:]
+    if not (number.isascii() and number.isdigit() and unit in _UNITS):
+        return None
+    return time.monotonic() + int(number) * _UNITS[unit]
