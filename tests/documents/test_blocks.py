@@ -1,7 +1,7 @@
 """Every code block of the README and of docs/ is run: files are written, Python executed, shell lines run.
 
-The blocks of a document run in order in one folder, with the testbed's daemon as BUILDKIT_HOST. A block that is no
-code is marked ```text. `make` lines are only looked up in the Makefile: running the tests inside the tests would not end.
+The blocks of a document run in order in one folder, with the testbed's daemon as BUILDKIT_HOST and its registry in the
+place of localhost:5000. A block that is no code is marked ```text. `make` lines are only looked up in the Makefile: running the tests inside the tests would not end.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import attrs
 import pytest
 
 from tests.documents.blocks import Block, blocks
@@ -28,11 +29,11 @@ def environment(testbed: Testbed) -> dict[str, str]:
         "BUILDKIT_HOST": testbed.address,
         "PATH": os.pathsep.join(path),
         "PYTHONPATH": str(ROOT),
-        "REGISTRY": testbed.registry,
     }
 
 
 def run(block: Block, document: Path, folder: Path, env: dict[str, str]) -> None:
+    """Write the block to its file, or execute it; a block that ends with a code other than 0 is a failure."""
     if block.file is not None:
         (folder / block.file).parent.mkdir(parents=True, exist_ok=True)
         (folder / block.file).write_text(block.text)
@@ -52,7 +53,8 @@ def test_every_block_of_a_document_runs(document: Path, testbed: Testbed, tmp_pa
     for block in blocks(document):
         assert block.language in LANGUAGES, f"{document}:{block.line}: a fence without a known language"
         if block.language in {"python", "sh"} or block.file is not None:
-            run(block, document, tmp_path, environment(testbed))
+            meant = attrs.evolve(block, text=block.text.replace("localhost:5000", testbed.registry))
+            run(meant, document, tmp_path, environment(testbed))
 
 
 def test_the_documents_have_code() -> None:
