@@ -72,7 +72,15 @@ class Transfers:
 
     def solve(self, target: str, *flags: str) -> list[str]:
         """The pyllb command: what its console script runs, without depending on where that was installed."""
-        return [sys.executable, "-m", "pyllb.cli", "solve", f"{self.work}/build.py:{target}", "--progress=quiet", *flags]
+        return [
+            sys.executable,
+            "-m",
+            "pyllb.cli",
+            "solve",
+            f"{self.work}/build.py:{target}",
+            "--progress=quiet",
+            *flags,
+        ]
 
     def dumped(self, target: str, *flags: str) -> Path:
         """A file with the target's LLB for buildctl, made before the clock runs."""
@@ -106,7 +114,8 @@ class Transfers:
     def noop(self) -> dict[str, list[Run]]:
         llb = self.dumped("noop")
         return self.compare(
-            Side("pyllb", lambda turn: self.solve("noop")), Side("buildctl", lambda turn: self.buildctl(), lambda turn: llb)
+            Side("pyllb", lambda turn: self.solve("noop")),
+            Side("buildctl", lambda turn: self.buildctl(), lambda turn: llb),
         )
 
     def send(self, tree: str, *, new: bool) -> dict[str, list[Run]]:
