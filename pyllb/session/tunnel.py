@@ -1,6 +1,6 @@
 """Tunnel: the daemon's Control.Session stream, which carries the session's own connection inside it. No I/O.
 
-The stream is a gRPC call of ours over an HTTP/2 connection of its own; each way it carries BytesMessage{bytes data = 1},
+The stream is a gRPC call of ours over an HTTP/2 connection of its own. Each way it carries BytesMessage{data = 1},
 whose bytes, joined, are the inner connection. Where one message ends and the next begins has no meaning.
 """
 
