@@ -95,10 +95,12 @@ def clean(stub: str, proto: str) -> str:
     - Google's messages come from our package;
     - a field that is called like the type it has (`Source: Source`) names its type through an alias;
     - a bare `Mapping` gets its parameters;
+    - a Timestamp is not made of a `datetime`, which only the newest protobuf can do and which loses nanoseconds;
     - the keyword arguments of a message with a field called `def` are typed.
     """
     stub = re.sub(r"^from google\.protobuf import (\w+_pb2) as", r"from pyllb._pb import \1 as", stub, flags=re.M)
     stub = re.sub(r"\b_Mapping(?!\[)(?=[\],])", "_Mapping[str, object]", stub)
+    stub = re.sub(r"^import datetime\n+|\bdatetime\.\w+, ", "", stub, flags=re.M)
     stub = stub.replace("**kwargs)", "**kwargs: object)")
     stub, aliases = _alias_shadowed(stub)
     tail = "".join(f"_{name} = {name}\n" for name in aliases)
@@ -112,7 +114,7 @@ def _alias_shadowed(stub: str) -> tuple[str, list[str]]:
     blocks = re.split(r"^(?=class )", stub, flags=re.M)
     for number, block in enumerate(blocks):
         for name in types.intersection(re.findall(r"^    (\w+): ", block, flags=re.M)):
-            as_type = rf'(?<=[\[ ]){name}(?=[\],\n])'
+            as_type = rf"(?<=[\[ ]){name}(?=[\],\n])"
             blocks[number], count = re.subn(as_type, f"_{name}", blocks[number])
             aliased.update([name] if count else [])
     return "".join(blocks), sorted(aliased)

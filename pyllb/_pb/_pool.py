@@ -43,14 +43,15 @@ def listing(module: str, names: dict[str, object]) -> list[str]:
 
 def _make(file: FileDescriptor, name: str) -> object | None:
     from google.protobuf import message_factory
-    from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
+
+    from pyllb._pb._enum import Enum, with_callable_enums
 
     if name == "DESCRIPTOR":
         return file
     if message := file.message_types_by_name.get(name):
-        return message_factory.GetMessageClass(message)
+        return with_callable_enums(message_factory.GetMessageClass(message), message)
     if enum := file.enum_types_by_name.get(name):
-        return EnumTypeWrapper(enum)
+        return Enum(enum)
     values = (enum.values_by_name.get(name) for enum in file.enum_types_by_name.values())
     return next((value.number for value in values if value), None)
 
