@@ -25,7 +25,7 @@ def main() -> None:
     if options.repeats < 5:
         parser.error("--repeats below 5 is no measurement")
     print(
-        f"Python {platform.python_version()}, {platform.machine()}, {options.repeats} runs of each side in turn; medians"
+        f"Python {platform.python_version()} on {platform.machine()}; medians of {options.repeats} runs of each side in turn"
     )
     for part in options.parts or PARTS:
         RUN[part](options.repeats)

@@ -14,11 +14,14 @@ import attrs
 from benchmarks.process import Run, Side, interleave
 from tests.testbed import Testbed
 
-BUILD = '''
+BUILD = r'''
 """What the transfer benchmarks solve."""
 from pyllb import FS, fs, local, target
 
-SMALL = "mkdir -p /out && cd /out && for d in $(seq 200); do mkdir $d; for f in $(seq 100); do echo $d $f > $d/$f; done; done"
+SMALL = """
+mkdir /out && cd /out
+for d in $(seq 200); do mkdir $d; for f in $(seq 100); do echo $d $f > $d/$f; done; done
+"""
 LARGE = "mkdir -p /out && for f in $(seq 64); do dd if=/dev/urandom of=/out/$f bs=1M count=16; done"
 
 

@@ -1,7 +1,8 @@
 """Every code block of the README and of docs/ is run: files are written, Python executed, shell lines run.
 
 The blocks of a document run in order in one folder, with the testbed's daemon as BUILDKIT_HOST and its registry in the
-place of localhost:5000. A block that is no code is marked ```text. `make` lines are only looked up in the Makefile: running the tests inside the tests would not end.
+place of localhost:5000. A block that is no code is marked ```text. `make` lines are only looked up in the Makefile:
+running the tests inside the tests would not end.
 """
 
 from __future__ import annotations
