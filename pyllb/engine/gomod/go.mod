@@ -1,4 +1,4 @@
-module pyllb.dev/testbed
+module pyllb/engine
 
 go 1.26.8
 

@@ -1,0 +1,45 @@
+"""A probe: whether something that speaks HTTP/2, as buildkitd does, answers at an address."""
+
+from __future__ import annotations
+
+import socket
+from urllib.parse import urlsplit
+
+# The client's preface and an empty SETTINGS frame (RFC 9113 sections 3.4 and 6.5).
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEADER = 9
+_SETTINGS = 4
+
+
+def answers(address: str, *, timeout: float = 2.0) -> bool:
+    """Whether a server's SETTINGS frame comes back from "unix:///path" or "tcp://host:port" within timeout seconds.
+
+    buildkitd listens before it is ready and serves only then, so connecting alone would say too little. False for
+    any other scheme.
+    """
+    try:
+        with _connect(address, timeout) as connection:
+            connection.sendall(_HELLO)
+            header = b""
+            while len(header) < _FRAME_HEADER and (more := connection.recv(_FRAME_HEADER - len(header))):
+                header += more
+            return len(header) == _FRAME_HEADER and header[3] == _SETTINGS
+    except OSError:
+        return False
+
+
+def _connect(address: str, timeout: float) -> socket.socket:
+    scheme, _, rest = address.partition("://")
+    if scheme == "tcp":
+        parts = urlsplit(address)
+        return socket.create_connection((parts.hostname or "", parts.port or 0), timeout)
+    if scheme != "unix":
+        raise OSError(f"no probe for {address!r}")
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout)
+    try:
+        connection.connect(rest)
+    except OSError:
+        connection.close()
+        raise
+    return connection

@@ -1,0 +1,22 @@
+"""A report: what is being done and why, on stderr, and how long it took."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def say(text: str) -> None:
+    """One line."""
+    print(f"testbed: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def step(what: str, why: str) -> Iterator[None]:
+    """Say what is done and why before the block, and how long it took after it."""
+    say(f"{what} ({why})")
+    begin = time.monotonic()
+    yield
+    say(f"  done in {time.monotonic() - begin:.1f} s")
