@@ -24,9 +24,7 @@ def main() -> None:
         parser.error(f"no such part: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
     if options.repeats < 5:
         parser.error("--repeats below 5 is no measurement")
-    print(
-        f"Python {platform.python_version()} on {platform.machine()}; medians of {options.repeats} runs of each side in turn"
-    )
+    print(f"Python {platform.python_version()} on {platform.machine()}; medians of {options.repeats} runs of each side")
     for part in options.parts or PARTS:
         RUN[part](options.repeats)
 
