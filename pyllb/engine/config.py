@@ -39,6 +39,8 @@ class Config:
             f"  level = {_quote('debug' if self.debug else 'info')}",
             "[grpc]",
             f"  address = {_array(self.addresses)}",
+            "[otel]",  # its default is one socket for all daemons of the machine; the last one started takes it
+            f"  socketPath = {_quote(str(self.root / 'otel.sock'))}",
             "[cdi]",  # else it looks at the machine's devices
             "  disabled = true",
             "[worker.oci]",

@@ -5,23 +5,29 @@ from __future__ import annotations
 import shlex
 import sys
 
-from tests.testbed import up
+from tests.testbed import prepare, up
 from tests.testbed.instance import detached, stop_detached
 from tests.testbed.report import say
 
-USAGE = """usage: python -m tests.testbed up | env | down
-  up    make what is missing, start buildkitd and the registries, print the environment, leave them running
-  env   print the environment of the one that was started last, to be read by eval
-  down  stop all that `up` has left running"""
+USAGE = """usage: python -m tests.testbed prepare | up | env | down
+  prepare  make what is missing, start nothing
+  up       make what is missing, start buildkitd and the registries, print the environment, leave them running
+  env      print the environment of the one that was started last, to be read by eval
+  down     stop all that `up` has left running"""
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the three; returns the exit code."""
-    commands = {"up": _up, "env": _env, "down": _down}
+    """Run one of them; returns the exit code."""
+    commands = {"prepare": _prepare, "up": _up, "env": _env, "down": _down}
     if len(arguments) != 1 or arguments[0] not in commands:
         print(USAGE, file=sys.stderr)
         return 2
     return commands[arguments[0]]()
+
+
+def _prepare() -> int:
+    prepare()
+    return 0
 
 
 def _up() -> int:

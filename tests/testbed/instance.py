@@ -17,6 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,11 +39,17 @@ def prepare(*parts: str) -> None:
 
     Starts nothing. Raises RuntimeError, or an error of pyllb, when one cannot be made, ValueError for another part.
     """
-    makers = {"packages": _packages, "programs": tools.programs, "images": images.storage}
-    for part in parts or tuple(makers):
+    makers: dict[str, Callable[[], object]] = {
+        "packages": _packages,
+        "programs": tools.programs,
+        "images": images.storage,
+    }
+    for part in parts:
         if part not in makers:
             raise ValueError(f"testbed part {part!r} is none of {', '.join(makers)}")
-        makers[part]()
+    with ThreadPoolExecutor(thread_name_prefix="testbed-part") as pool:  # go computes, apt waits: side by side
+        for job in [pool.submit(makers[part]) for part in parts or makers]:
+            job.result()
 
 
 class Testbed:
