@@ -1,0 +1,156 @@
+"""Secrets: values that a step may mount, and that are nowhere but in this process and in that step."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+import attrs
+
+from pyllb._pb import secrets_pb2
+from pyllb.errors import UsageError
+from pyllb.session.call import Call, Code, Handler, RpcError
+from pyllb.session.unary import read_request
+
+GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
+MAX_SECRET = 500 * 1024
+
+
+class SecretSource(Protocol):
+    """Where a secret's value comes from."""
+
+    def check(self) -> None:
+        """Raises UsageError when it is plain now that read() will fail. Reads no value."""
+
+    def read(self) -> bytes:
+        """The value, asked for when the step starts. Raises UsageError."""
+
+
+@attrs.frozen
+class FileSecret:
+    """A secret in a file. What is read is what the file holds when the step starts."""
+
+    path: Path = attrs.field(converter=Path)
+
+    def check(self) -> None:
+        """Raises UsageError when the file is missing, a directory, or too large."""
+        try:
+            found = self.path.stat()
+        except OSError as error:
+            raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
+        if stat.S_ISDIR(found.st_mode):
+            raise UsageError(f"{str(self.path)!r} is a directory, not a file")
+        _check_size(found.st_size)
+
+    def read(self) -> bytes:
+        """The file's content. Raises UsageError."""
+        try:
+            with self.path.open("rb") as file:
+                return file.read(MAX_SECRET + 1)
+        except OSError as error:
+            raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
+
+
+@attrs.frozen
+class EnvSecret:
+    """A secret in an environment variable of this process."""
+
+    name: str
+
+    def check(self) -> None:
+        """Raises UsageError when the variable is not set."""
+        self.read()
+
+    def read(self) -> bytes:
+        """The variable's value. Raises UsageError when it is not set."""
+        try:
+            return os.fsencode(os.environ[self.name])
+        except KeyError:
+            raise UsageError(f"the environment variable {self.name!r} is not set") from None
+
+
+@attrs.frozen
+class ValueSecret:
+    """A secret given as bytes."""
+
+    value: bytes = attrs.field(repr=False)
+
+    def check(self) -> None:
+        """Raises UsageError when it is too large."""
+        _check_size(len(self.value))
+
+    def read(self) -> bytes:
+        """The bytes."""
+        return self.value
+
+
+@attrs.frozen
+class CallableSecret:
+    """A secret that a function returns, called each time the daemon asks, in a thread of the session."""
+
+    function: Callable[[], bytes] = attrs.field(repr=False)
+
+    def check(self) -> None:
+        """Nothing is known before the call."""
+
+    def read(self) -> bytes:
+        """What the function returns. Raises UsageError when it raises, or returns something else than bytes."""
+        try:
+            value = self.function()
+        except Exception as error:
+            # Its text might tell the value.
+            raise UsageError(f"the function that should return it raised {type(error).__name__}") from error
+        if not isinstance(value, bytes):
+            raise UsageError(f"the function that should return bytes returned {type(value).__name__}")
+        return value
+
+
+class Secrets:
+    """Serves `moby.buildkit.secrets.v1.Secrets/GetSecret` from sources by secret id; an unknown id is NOT_FOUND.
+
+    A value may have 500 KiB. Neither repr() nor an error shows one.
+    Mirrors `secretsprovider.NewSecretProvider` of BuildKit 0.33.1.
+    """
+
+    def __init__(self, values: Mapping[str, SecretSource]) -> None:
+        self._values = dict(values)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that are served."""
+        return tuple(self._values)
+
+    def check(self) -> None:
+        """Raises UsageError, naming the id, when a source is plainly of no use. For use before a solve."""
+        for id, source in self._values.items():
+            try:
+                source.check()
+            except UsageError as error:
+                raise UsageError(f"secret {id!r}: {error}") from error
+
+    def methods(self) -> Mapping[str, Handler]:
+        """The methods to announce."""
+        return {GET_SECRET: self._get}
+
+    def _get(self, call: Call) -> None:
+        id = secrets_pb2.GetSecretRequest.FromString(read_request(call)).ID
+        source = self._values.get(id)
+        if source is None:
+            raise RpcError(Code.NOT_FOUND, f"secret {id!r} was not given")
+        try:
+            value = source.read()
+            _check_size(len(value))
+        except UsageError as error:
+            raise RpcError(Code.UNKNOWN, f"secret {id!r}: {error}") from error
+        call.send([secrets_pb2.GetSecretResponse(data=value).SerializeToString()])
+
+    def __repr__(self) -> str:
+        return f"Secrets({self._values!r})"
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_SECRET:
+        raise UsageError(f"has {size} bytes or more, a secret may have {MAX_SECRET}")
