@@ -67,7 +67,7 @@ class Buildctl:
 
 @pytest.fixture(scope="session")
 def testbed() -> Iterator[Testbed]:
-    """A buildkitd and two registries, stopped when the run ends. What cannot be had fails the run; nothing is skipped."""
+    """A buildkitd and two registries, stopped when the run ends. What cannot be had fails the run; nothing skips."""
     with up() as running:
         yield running
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
+import attrs
 
-@dataclass(frozen=True, kw_only=True)
+
+@attrs.frozen(kw_only=True)
 class Config:
     """What a buildkitd of ours is told; the key names are those of BuildKit 0.33.1.
 
@@ -17,18 +18,25 @@ class Config:
     is asked first, "docker.io" to "127.0.0.1:5000". plain_http: registry hosts spoken to without TLS; a mirror on the
     loopback interface is taken as one of them. entitlements: what a solve may ask for. debug: log everything.
     gc: whether it trims its own cache. network: "host", "cni", "bridge" or "auto" (CNI when it is configured, else
-    the host's), the network of a step that asks for none in particular.
+    the host's), the network of a step that asks for none in particular. rootless: it runs in a user namespace, where
+    a step's own process namespace and cgroup cannot be had.
     """
 
     root: Path
     addresses: tuple[str, ...]
     runtime: str
-    mirrors: Mapping[str, str] = field(default_factory=dict)
+    mirrors: Mapping[str, str] = attrs.field(factory=dict)
     plain_http: tuple[str, ...] = ()
     entitlements: tuple[str, ...] = ("network.host", "security.insecure")
     debug: bool = False
     gc: bool = True
     network: str = "auto"
+    rootless: bool = False
+
+    @property
+    def traces(self) -> Path:
+        """The socket that steps send OpenTelemetry traces to."""
+        return self.root / "otel.sock"
 
     def toml(self) -> str:
         """The text of buildkitd.toml."""
@@ -40,7 +48,7 @@ class Config:
             "[grpc]",
             f"  address = {_array(self.addresses)}",
             "[otel]",  # its default is one socket for all daemons of the machine; the last one started takes it
-            f"  socketPath = {_quote(str(self.root / 'otel.sock'))}",
+            f"  socketPath = {_quote(str(self.traces))}",
             "[cdi]",  # else it looks at the machine's devices
             "  disabled = true",
             "[worker.oci]",
@@ -48,6 +56,8 @@ class Config:
             f"  binary = {_quote(self.runtime)}",
             f"  gc = {str(self.gc).lower()}",
             f"  networkMode = {_quote(self.network)}",
+            f"  rootless = {str(self.rootless).lower()}",
+            f"  noProcessSandbox = {str(self.rootless).lower()}",
             "[worker.containerd]",
             "  enabled = false",
         ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+
+import attrs
 
 from pyllb.engine.config import Config
 from pyllb.engine.probe import answers
@@ -18,7 +19,7 @@ from pyllb.errors import ConnectError
 _LONGEST_SOCKET = 107
 
 
-@dataclass(frozen=True, kw_only=True)
+@attrs.frozen(kw_only=True)
 class Daemon:
     """A buildkitd that runs, or ran.
 
@@ -53,22 +54,21 @@ def clear(root: Path) -> None:
     unmount_below(root)
 
 
-def launch(
-    binary: Path, config: Config, *, home: Path, timeout: float = 30.0, env: Mapping[str, str] | None = None
-) -> Daemon:
+def launch(binary: Path, config: Config, *, home: Path, timeout: float = 30.0, wrapper: Sequence[str] = ()) -> Daemon:
     """Start buildkitd and wait until it answers.
 
-    home: gets buildkitd.toml and buildkitd.log (appended). timeout: in seconds. env: its environment; None means
-    this process' own. Raises ConnectError, with the last lines of the log, when it ends or does not answer in time.
+    home: gets buildkitd.toml and buildkitd.log (appended). timeout: in seconds. wrapper: a program, and its
+    arguments, that buildkitd is started through. Raises ConnectError, with the last lines of the log, when it ends or
+    does not answer in time.
     """
-    for address in config.addresses:
+    for address in (*config.addresses, f"unix://{config.traces}"):
         _check(address)
     home.mkdir(parents=True, exist_ok=True)
     config.root.mkdir(parents=True, exist_ok=True)
     file, log = home / "buildkitd.toml", home / "buildkitd.log"
     file.write_text(config.toml())
     begin = log.stat().st_size if log.exists() else 0
-    process = spawn([str(binary), "--config", str(file)], log=log, env=env)
+    process = spawn([*wrapper, str(binary), "--config", str(file)], log=log)
     addresses = _await(process, config, log, begin, timeout)
     if addresses is None:
         process.stop(2)

@@ -10,16 +10,17 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
+
+import attrs
 
 # In the background of a shell that ends at once, the program is nobody's child: no zombie is left in a process that
 # starts a daemon and goes on, and no Popen warns about a program that still runs.
 _DETACH = '"$@" </dev/null >>"$0" 2>&1 & echo $!'
 
 
-@dataclass(frozen=True, slots=True)
+@attrs.frozen
 class Process:
     """A running, or once running, process of this machine.
 
@@ -70,18 +71,16 @@ class Process:
         self.wait(10)
 
 
-def spawn(argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None) -> Process:
+def spawn(argv: Sequence[str], *, log: Path) -> Process:
     """Start a program in a session of its own, so that Ctrl-C does not reach it.
 
     argv: program and arguments; the program is found on the PATH. log: gets its stdout and stderr, appended.
-    env: its whole environment; None means this process' own.
     """
     shell = subprocess.run(
         ["/bin/sh", "-c", _DETACH, str(log), *argv],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
-        env=env,
         start_new_session=True,
     )
     return of(int(shell.stdout))

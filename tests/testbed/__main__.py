@@ -1,4 +1,4 @@
-"""The command `python -m tests.testbed`: up leaves a testbed running, env prints how to reach it, down stops it."""
+"""The command `python -m tests.testbed prepare | up | env | down`: the testbed for people."""
 
 from __future__ import annotations
 
