@@ -167,14 +167,11 @@ class Server:
     # --- a call, in the thread that serves it ---------------------------------------------------------------------
 
     def _serve(self, call: ServedCall, handler: Handler) -> None:
-        code, text = Code.INTERNAL, "the handler did not return"
-        try:
-            code, text = self._outcome(call, handler)
-        finally:
-            with self._lock:
-                call.finish(code, text)
-                self._calls.pop(call.stream, None)
-            self._wake()
+        code, text = self._outcome(call, handler)
+        with self._lock:
+            call.finish(code, text)
+            self._calls.pop(call.stream, None)
+        self._wake()
 
     def _outcome(self, call: ServedCall, handler: Handler) -> tuple[Code, str]:
         try:
@@ -184,12 +181,12 @@ class Server:
         except RpcError as error:
             self._note(call, error)
             return error.code, error.message
-        except Exception as error:  # a dead call must not become a dead session
+        except BaseException as error:  # whatever it is, the daemon waits for trailers
             self._note(call, error)
             return Code.UNKNOWN, str(error) or type(error).__name__
         return Code.OK, ""
 
-    def _note(self, call: ServedCall, error: Exception) -> None:
+    def _note(self, call: ServedCall, error: BaseException) -> None:
         with self._lock:
             if len(self._failures) < _MAX_FAILURES:
                 self._failures.append(Failure(call.method, error))

@@ -26,7 +26,8 @@ _LENGTH = struct.Struct(">I")
 _LIST, _SIGN = 11, 13
 _REFUSED = b"\x00\x00\x00\x01\x05"
 _MAX_AGENT_MESSAGE = 256 << 10
-_CONNECT_TIMEOUT = 2.0
+# To connect, or to take a request.
+_AGENT_TIMEOUT = 2.0
 _POLL = 0.1
 
 
@@ -93,9 +94,8 @@ class Ssh:
         try:
             path = self._agent(id).socket_path()
             with socket.socket(socket.AF_UNIX) as sock:
-                sock.settimeout(_CONNECT_TIMEOUT)
+                sock.settimeout(_AGENT_TIMEOUT)
                 sock.connect(str(path))
-                sock.settimeout(_POLL)
                 _Conversation(call, sock).run()
         except (UsageError, NotThereYet, OSError) as error:
             raise RpcError(Code.UNKNOWN, f"ssh {id!r}: {error}") from error
@@ -128,7 +128,9 @@ class _Conversation:
         return request
 
     def _ask(self, request: bytes) -> bytes:
+        self._socket.settimeout(_AGENT_TIMEOUT)
         self._socket.sendall(request)
+        self._socket.settimeout(_POLL)
         head = self._read(_LENGTH.size)
         return head + self._read(_checked_size(head))
 

@@ -74,7 +74,7 @@ class Tunnel:
             _check_status(grouped(event.headers))
         elif isinstance(event, StreamEnded):
             self.ended = True
-        elif isinstance(event, StreamReset):
+        elif isinstance(event, StreamReset) and not self.ended:
             raise TunnelError(f"the daemon reset the session (HTTP/2 error {event.code})")
         elif isinstance(event, GoawayReceived) and event.last < self._stream:
             # Only then does it concern this stream: a daemon that stops says GOAWAY first, and lets the solve finish.
