@@ -1,0 +1,69 @@
+"""Report: what went wrong as a few lines for stderr, and the exit code. The only place that shows an error."""
+
+from __future__ import annotations
+
+import click
+
+from pyllb.cli.source import show
+from pyllb.errors import ExecError, PyllbError, SolveError
+
+EXIT_USAGE = 2
+_LOG_LINES = 20
+
+
+def exit_code(error: BaseException) -> int:
+    """0 done, 1 the build failed, 2 wrong use or a wrong build file, 3 no daemon or connection lost."""
+    if isinstance(error, PyllbError | click.ClickException):
+        return error.exit_code
+    return 1
+
+
+def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False) -> list[str]:
+    """The error as lines of text, the message itself last, where a terminal leaves it in sight.
+
+    logs_shown: the progress has shown the last output of what failed, so it is not repeated. debug: the whole traceback
+    comes first.
+    """
+    out = _traceback(error) if debug else []
+    if isinstance(error, PyllbError):
+        if isinstance(error, SolveError) and not logs_shown:
+            out += _output(error)
+        out += show(error.sources)
+        return out + _message(error)
+    if isinstance(error, click.ClickException):
+        return out + _usage(error)
+    text = f": {error}" if str(error) else ""
+    out.append(f"error: unexpected {type(error).__name__}{text}")
+    return out if debug else [*out, "this is a fault in pyllb, not in the build; --debug shows where"]
+
+
+def _message(error: PyllbError) -> list[str]:
+    out = f"error: {error.message}".splitlines()
+    if isinstance(error, ExecError):
+        if error.command not in error.message:
+            out.append(f"command: {error.command}")
+        if f"exit code: {error.process_exit_code}" not in error.message:
+            out.append(f"exit code: {error.process_exit_code}")
+    return out
+
+
+def _output(error: SolveError) -> list[str]:
+    if not error.logs:
+        return []
+    return ["------", f" > {error.vertex}:", *(line.rstrip("\n") for line in error.logs[-_LOG_LINES:]), "------"]
+
+
+def _usage(error: click.ClickException) -> list[str]:
+    """A mistake in the arguments, in the shape of all other messages."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message().splitlines()
+    text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    out = f"error: {text[:1].lower()}{text[1:]}".splitlines()
+    context = getattr(error, "ctx", None)
+    return [*out, f"see {context.command_path} --help"] if context is not None else out
+
+
+def _traceback(error: BaseException) -> list[str]:
+    import traceback
+
+    return "".join(traceback.format_exception(error)).splitlines()

@@ -1,0 +1,65 @@
+"""Source: the user's lines an error is about, found in its traceback and shown as text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from types import FrameType, TracebackType
+
+from pyllb.errors import SourceLine
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_FRAMES = 6  # of the user's calls, shown at most
+
+
+def text_of(filename: str) -> str:
+    """A file's text as Python ran it; "" when it cannot be had."""
+    import linecache
+
+    return "".join(linecache.getlines(filename))
+
+
+def user_frames(traceback: TracebackType | None) -> tuple[SourceLine, ...]:
+    """The user's lines in a traceback, innermost first: not pyllb's, the standard library's or a package's."""
+    roots = _library_roots()
+    found = []
+    for frame, line in _walk(traceback):
+        code = frame.f_code
+        if code.co_filename.startswith(roots) or code.co_filename.startswith("<"):
+            continue
+        name = "" if code.co_name == "<module>" else code.co_qualname
+        found.append(SourceLine(code.co_filename, line, text=text_of(code.co_filename), function=name))
+    return tuple(reversed(found))
+
+
+def _walk(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
+    while traceback is not None:
+        yield traceback.tb_frame, traceback.tb_lineno
+        traceback = traceback.tb_next
+
+
+def _library_roots() -> tuple[str, ...]:
+    import sysconfig
+
+    paths = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return (_PACKAGE, *{os.path.join(path, "") for path in paths if path})
+
+
+def shown_path(path: str) -> str:
+    """A path as a person reads it: relative when it lies below the current directory."""
+    base = os.path.join(os.getcwd(), "")
+    return path[len(base) :] if path.startswith(base) else path
+
+
+def show(sources: Iterable[SourceLine]) -> list[str]:
+    """Lines of text for an error's places: the innermost with the lines around it, the calls that led there below."""
+    sources = tuple(sources)
+    lines: list[str] = []
+    for position, source in enumerate(sources[:_FRAMES]):
+        where = f"{shown_path(source.filename)}:{source.line}" + (f" in {source.function}" if source.function else "")
+        lines.append(where if position == 0 else f"called from {where}")
+        excerpt = source.excerpt() if position == 0 else source.excerpt(0)
+        lines += excerpt.splitlines()
+    if len(sources) > _FRAMES:
+        lines.append(f"({len(sources) - _FRAMES} more calls)")
+    return lines

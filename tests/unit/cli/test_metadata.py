@@ -1,0 +1,61 @@
+"""The file of --metadata-file."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from pyllb.cli.metadata import check_metadata_file, write_metadata
+from pyllb.errors import UsageError
+
+
+def _encoded(value: object) -> str:
+    return base64.b64encode(json.dumps(value).encode()).decode()
+
+
+def test_objects_in_base64_are_embedded_and_all_else_is_a_string(tmp_path: Path) -> None:
+    descriptor = {"digest": "sha256:ab", "size": 3}
+    file = tmp_path / "meta.json"
+    write_metadata(
+        str(file),
+        {
+            "containerimage.descriptor": _encoded(descriptor),
+            "containerimage.digest": "sha256:ab",
+            "empty": _encoded({}),
+            "list": _encoded([1]),
+            "word": "abcd",
+        },
+    )
+
+    assert json.loads(file.read_text()) == {
+        "containerimage.descriptor": descriptor,
+        "containerimage.digest": "sha256:ab",
+        "empty": _encoded({}),
+        "list": _encoded([1]),
+        "word": "abcd",
+    }
+    assert file.read_text().startswith('{\n  "containerimage.descriptor": {\n    "digest"')
+
+
+def test_the_file_is_replaced_whole_with_the_usual_mode(tmp_path: Path) -> None:
+    file = tmp_path / "meta.json"
+    file.write_text("before" * 1000)
+    before = os.umask(0o027)
+    try:
+        write_metadata(str(file), {"a": "b"})
+    finally:
+        os.umask(before)
+
+    assert json.loads(file.read_text()) == {"a": "b"}
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert os.listdir(tmp_path) == ["meta.json"]
+
+
+@pytest.mark.parametrize("place", [".", "missing/meta.json"])
+def test_a_place_that_cannot_be_is_refused_before_the_build(place: str, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="--metadata-file"):
+        check_metadata_file(str(tmp_path / place))
