@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
 import attrs
@@ -72,6 +71,8 @@ class ImageConfig:
     @classmethod
     def parse(cls, data: bytes) -> ImageConfig:
         """Read an OCI or Docker image config. Raises OptionError when it is no JSON object."""
+        import json  # here: a graph that resolves nothing needs none of it, and start-up is measured
+
         try:
             raw = json.loads(data)
         except ValueError as error:

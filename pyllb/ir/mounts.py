@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 if TYPE_CHECKING:
-    from pyllb.ir.ops import Output
+    from pyllb.ir.ops import Node, Output
 
 Sharing = Literal["shared", "private", "locked"]
 ContentCache = Literal["default", "on", "off"]
@@ -17,7 +17,8 @@ ContentCache = Literal["default", "on", "off"]
 class BindMount:
     """A filesystem at target. source: None is scratch. selector: the path inside source, "" is all of it.
 
-    no_output: what the command writes there is thrown away. LLB: Mount with mountType BIND.
+    no_output: what the command writes there is thrown away. origin: the state whose filesystem it is; the changed
+    mount, as a state, goes on with that state's meta and spec. LLB: Mount with mountType BIND.
     """
 
     target: str
@@ -26,6 +27,7 @@ class BindMount:
     readonly: bool = False
     no_output: bool = False
     content_cache: ContentCache = "default"
+    origin: Node | None = attrs.field(default=None, repr=False)
 
 
 @attrs.frozen(eq=False, kw_only=True)

@@ -25,6 +25,12 @@ class Output:
     vertex: Vertex = attrs.field(repr=False)
     index: int = 0
 
+    def __copy__(self) -> Output:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Output:  # every way to another vertex leads through an Output
+        return self
+
 
 @attrs.frozen
 class LocalDir:

@@ -1,0 +1,206 @@
+"""Checks: each takes what the value is for and the value, and returns it in its final form or raises OptionError."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from pyllb.errors import GraphError, MountError, OptionError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+T = TypeVar("T")
+
+_ENV_NAME = re.compile(r"[^=\0]+\Z")
+_SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?\Z", re.IGNORECASE)
+_SIZE_UNIT = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+\Z")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)")
+_DURATION_UNIT = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1}
+
+
+def show(value: object) -> str:
+    """The value and, unless it is text, its type, for a message."""
+    text = repr(value)
+    if len(text) > 200:
+        text = text[:197] + "..."
+    return text if isinstance(value, str) else f"{text} ({type(value).__name__})"
+
+
+def near(value: object, choices: Collection[str]) -> str:
+    """ "; did you mean 'x'?", or "" when nothing among choices is near."""
+    from difflib import get_close_matches  # here: only a message needs it, and start-up is measured
+
+    found = get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.6)
+    return f"; did you mean {found[0]!r}?" if found else ""
+
+
+def text(what: str, value: str, *, error: type[GraphError] = OptionError) -> str:
+    """A str that is not empty and has no NUL."""
+    if not isinstance(value, str):
+        raise error(f"{what} is {show(value)}; write a str{_spelling(value)}")
+    if not value:
+        raise error(f"{what} is empty; leave it out or give it a value")
+    if "\0" in value:
+        raise error(f"{what} is {value!r}, which has a NUL character; no program can take one")
+    return value
+
+
+def _spelling(value: object) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    if isinstance(value, int | float):
+        return f", {str(value)!r}"
+    return f", {value.decode(errors='replace')!r}" if isinstance(value, bytes) else ""
+
+
+def choice(what: str, value: T, choices: Sequence[T]) -> T:
+    """One of the choices, which are strings."""
+    if value not in choices:
+        names = [str(name) for name in choices]
+        raise OptionError(f"{what} is {show(value)}; it is one of {', '.join(map(repr, names))}{near(value, names)}")
+    return value
+
+
+def integer(what: str, value: int, low: int, high: int) -> int:
+    """A whole number from low to high."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise OptionError(f"{what} is {show(value)}; write a whole number")
+    if not low <= value <= high:
+        limit = f"at least {low}" if value < low else f"at most {high}"
+        raise OptionError(f"{what} is {value}; it is {limit}")
+    return value
+
+
+def flag(what: str, value: bool) -> bool:
+    """True or False, and nothing that is merely true or false."""
+    if not isinstance(value, bool):
+        raise OptionError(f"{what} is {show(value)}; write True or False")
+    return value
+
+
+def texts(what: str, value: Iterable[str], *, empty: bool = True) -> tuple[str, ...]:
+    """Several strings, none of them empty; a lone str is refused."""
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise OptionError(f"{what} is {show(value)}; write a list of str" + _listed(value))
+    items = tuple(text(f"an item of {what}", item) for item in value)
+    if not items and not empty:
+        raise OptionError(f"{what} is empty; leave it out or give it a value")
+    return items
+
+
+def _listed(value: object) -> str:
+    return f", [{value!r}]" if isinstance(value, str) else ""
+
+
+def pairs(what: str, value: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """A mapping of strings, as pairs in its order; values may be empty."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{what} is {show(value)}; write a mapping of str to str")
+    return tuple((text(f"a name in {what}", name), value_text(f"{what}[{name!r}]", v)) for name, v in value.items())
+
+
+def value_text(what: str, value: str) -> str:
+    """A str that may be empty, without NUL."""
+    return value if isinstance(value, str) and not value else text(what, value)
+
+
+def env_name(name: str) -> str:
+    """The name of an environment variable: not empty, without `=`."""
+    text("the name of an environment variable", name)
+    if not _ENV_NAME.match(name):
+        raise OptionError(f"the name of an environment variable is {name!r}; it has no '=', the value is an argument")
+    return name
+
+
+def environment(value: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Environment variables as pairs in the mapping's order."""
+    if not isinstance(value, Mapping):
+        raise OptionError(f"env is {show(value)}; write a mapping, {{'NAME': 'value'}}")
+    return tuple((env_name(name), _env_value(name, value[name])) for name in value)
+
+
+def _env_value(name: str, value: str) -> str:
+    if value is None:
+        raise OptionError(f"env {name!r} is None; write '' for an empty value, or leave it out")
+    return value_text(f"env {name!r}", value)
+
+
+def absolute(what: str, value: str, *, error: type[GraphError] = MountError) -> str:
+    """An absolute POSIX path in the container."""
+    text(what, value, error=error)
+    if not value.startswith("/"):
+        hint = "/" + value.removeprefix("./")
+        raise error(f"{what} is {value!r}, which is relative; write it absolute, {hint!r} say")
+    return value
+
+
+def mount_target(what: str, value: str) -> str:
+    """An absolute path that is not the root."""
+    absolute(what, value)
+    if posixpath.normpath(value).strip("/") == "":
+        raise MountError(f"{what} is {value!r}, which is the root itself; call run on the filesystem that is to be it")
+    return value
+
+
+def size(what: str, value: int | str) -> int:
+    """Bytes: a whole number, or a str with a unit of 1024 such as "64m" or "2GiB"."""
+    if isinstance(value, str):
+        match = _SIZE.match(value.strip())
+        if match is None:
+            raise OptionError(f"{what} is {value!r}; write bytes, or a number and k, m, g or t, such as '64m'")
+        value = int(match.group(1)) * _SIZE_UNIT[match.group(2).lower()]
+    return integer(what, value, 0, (1 << 63) - 1)
+
+
+def duration(what: str, value: float | str) -> int:
+    """Nanoseconds, from seconds or from text such as "1m30s"."""
+    if isinstance(value, str):
+        if not _DURATION.match(value):
+            raise OptionError(f"{what} is {value!r}; write seconds, or a duration such as '30s' or '1m30s'")
+        return round(sum(float(n) * _DURATION_UNIT[unit] for n, unit in _DURATION_PART.findall(value)))
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise OptionError(f"{what} is {show(value)}; write seconds, or a duration such as '30s'")
+    if not 0 <= value < 1e9:
+        raise OptionError(f"{what} is {value!r} seconds; it is not negative, and a number of seconds")
+    return round(value * 1e9)
+
+
+def created(what: str, value: datetime | float | None) -> int | None:
+    """Unix nanoseconds, from a datetime with a zone or from seconds since the epoch."""
+    if value is None:
+        return None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value * 1_000_000_000 if isinstance(value, int) else round(value * 1e9)
+    from datetime import UTC, datetime, timedelta  # here: few builds set times, and start-up is measured
+
+    if not isinstance(value, datetime):
+        raise OptionError(f"{what} is {show(value)}; write a datetime, or seconds since 1970-01-01 UTC")
+    if value.tzinfo is None:
+        raise OptionError(f"{what} is {value!r}, which has no zone; write datetime(..., tzinfo=UTC)")
+    since = value - datetime(1970, 1, 1, tzinfo=UTC)
+    return since // timedelta(microseconds=1) * 1000
+
+
+def argv(what: str, value: Sequence[str]) -> tuple[str, ...]:
+    """A command's words: several strings, or one list of them; the first is not empty.
+
+    A lone string with white space is refused: it would be taken as the name of one program.
+    """
+    if len(value) == 1 and isinstance(value[0], list | tuple):
+        return words(what, value[0])
+    if len(value) == 1 and isinstance(value[0], str) and re.search(r"\s", value[0]):
+        split = ", ".join(map(repr, value[0].split()))
+        raise OptionError(f"{what} is {value[0]!r}, one word with white space; write {what}({split}), one str a word")
+    return words(what, value)
+
+
+def words(what: str, value: Sequence[str]) -> tuple[str, ...]:
+    """A command's words as they are; the first is not empty."""
+    if not value:
+        raise OptionError(f"{what} is empty; write the program and its arguments")
+    text(f"the program of {what}", value[0])
+    return tuple(value_text(f"argument {index} of {what}", word) for index, word in enumerate(value))

@@ -1,0 +1,108 @@
+"""Constraints from options: platform, name, caching, group and resources of one vertex."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from pyllb.dsl import check
+from pyllb.errors import OptionError
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
+from pyllb.ir.platform import Platform, parse_platform
+
+_INT64 = (1 << 63) - 1
+_NOTHING = (None, (), None, None, False, None, None, None)
+
+
+def constraints(
+    *,
+    platform: str | Platform | None = None,
+    filters: Iterable[str] = (),
+    name: str | None = None,
+    description: Mapping[str, str] | None = None,
+    ignore_cache: bool = False,
+    export_cache: bool | None = None,
+    group: str | ProgressGroup | None = None,
+    resources: LinuxResources | None = None,
+) -> Constraints:
+    """The options that every vertex has, checked. Raises OptionError."""
+    given = (platform, filters, name, description, ignore_cache, export_cache, group, resources)
+    if given == _NOTHING:
+        return NO_CONSTRAINTS  # nearly every vertex; a chain of 100,000 runs shares the one value
+    if resources is not None and not isinstance(resources, LinuxResources):
+        raise OptionError(f"resources is {check.show(resources)}; write resources(memory='2g', ...)")
+    return Constraints(
+        platform=a_platform(platform),
+        filters=check.texts("filters", filters),
+        name="" if name is None else check.text("name", name),
+        description=check.pairs("description", description) if description is not None else (),
+        ignore_cache=check.flag("ignore_cache", ignore_cache),
+        export_cache=None if export_cache is None else check.flag("export_cache", export_cache),
+        group=_group(group),
+        resources=resources,
+    )
+
+
+def a_platform(value: str | Platform | None) -> Platform | None:
+    """A platform from its text or itself, normalised; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, Platform):
+        return value.normalized()
+    return parse_platform(check.text("platform", value))
+
+
+def _group(value: str | ProgressGroup | None) -> ProgressGroup | None:
+    if value is None or isinstance(value, ProgressGroup):
+        return value
+    if not isinstance(value, str):
+        raise OptionError(f"group is {check.show(value)}; write a name, or progress_group(id, name)")
+    return progress_group(value)
+
+
+def progress_group(id: str, name: str | None = None, *, weak: bool = False) -> ProgressGroup:
+    """Name a group of vertices that a progress display shows as one line; the value of `group=`.
+
+    id: the same id is the same group. name: what is shown, None is the id. weak: the vertex joins the group but does
+    not show it by itself. Raises OptionError.
+
+    LLB: OpMetadata.progress_group. Mirrors client/llb ProgressGroup (BuildKit 0.33.1).
+    """
+    shown = id if name is None else name
+    return ProgressGroup(check.text("group id", id), check.text("group name", shown), check.flag("weak", weak))
+
+
+def resources(
+    *,
+    memory: int | str = 0,
+    memory_swap: int | str = 0,
+    cpu_shares: int = 0,
+    cpu_period: int = 0,
+    cpu_quota: int = 0,
+    cpuset_cpus: str = "",
+    cpuset_mems: str = "",
+) -> LinuxResources:
+    """Limit what a command may use; the value of `run(resources=...)`. 0 and "" leave the daemon's default.
+
+    memory: bytes, or a str such as "2g". memory_swap: memory and swap together, -1 is no limit. cpu_period, cpu_quota:
+    microseconds. cpuset_cpus, cpuset_mems: lists such as "0-2,7". Raises OptionError.
+
+    LLB: OpMetadata.linux_resources, which is not in the digest. Mirrors client/llb MemoryLimit, CPUShares and the
+    others of WithLinuxResources (BuildKit 0.33.1).
+    """
+    return LinuxResources(
+        memory=check.size("memory", memory),
+        memory_swap=-1 if memory_swap == -1 else check.size("memory_swap", memory_swap),
+        cpu_shares=check.integer("cpu_shares", cpu_shares, 0, _INT64),
+        cpu_period=check.integer("cpu_period", cpu_period, 0, _INT64),
+        cpu_quota=check.integer("cpu_quota", cpu_quota, -1, _INT64),
+        cpuset_cpus=_cpu_list("cpuset_cpus", cpuset_cpus),
+        cpuset_mems=_cpu_list("cpuset_mems", cpuset_mems),
+    )
+
+
+def _cpu_list(what: str, value: str) -> str:
+    check.value_text(what, value)
+    ranges = [part.split("-") for part in value.split(",")] if value else []
+    if not all(len(bounds) <= 2 and all(bound.isdecimal() for bound in bounds) for bounds in ranges):
+        raise OptionError(f"{what} is {value!r}; write numbers and ranges, such as '0-2,7'")
+    return value

@@ -1,0 +1,240 @@
+"""Exec ops from options: the command, its mounts in order, and what the command alone sees."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pyllb.dsl import check
+from pyllb.dsl.state import NETWORKS, SECURITIES, State, a_hostname, a_ulimit, a_user, an_extra_host
+from pyllb.errors import MountError, OptionError
+from pyllb.ir.meta import Meta
+from pyllb.ir.mounts import BindMount, CacheMount, Mount, PlacedMount, SecretMount, SshMount, TmpfsMount
+from pyllb.ir.ops import ExecOp, ProxyEnv, makes_output
+
+if TYPE_CHECKING:
+    from pyllb.ir.meta import Network, Security
+
+_MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount)
+_PLACED = (BindMount, CacheMount, TmpfsMount)
+_NOTHING = (None,) * 8
+_WHY_NO_RESULT = {
+    "CacheMount": "a cache mount outlives the build and is no part of a result; copy what you need out of it",
+    "TmpfsMount": "a tmpfs is gone when the command ends; bind(fs(), ...) keeps what is written",
+    "SecretMount": "a secret is no part of a result",
+    "SshMount": "an ssh socket is no part of a result",
+}
+
+
+def proxy(*, http: str = "", https: str = "", ftp: str = "", no: str = "", all: str = "") -> ProxyEnv:
+    """Name the proxies of a command, in upper- and lower-case variables that are not part of its cache key.
+
+    The value of `run(proxy=...)`; "" leaves a variable out. Raises OptionError.
+
+    LLB: Meta.proxy_env. Mirrors client/llb WithProxy (BuildKit 0.33.1).
+    """
+    given = {"http": http, "https": https, "ftp": ftp, "no": no, "all": all}
+    for name, value in given.items():
+        check.value_text(f"proxy {name}", value)
+    return ProxyEnv(http_proxy=http, https_proxy=https, ftp_proxy=ftp, no_proxy=no, all_proxy=all)
+
+
+def command_args(command: str | Sequence[str], shell: tuple[str, ...]) -> tuple[str, ...]:
+    """The argv of a command: a str is the shell's last argument, a list is argv."""
+    if isinstance(command, str):
+        if "\n" in command:
+            command = _dedent(command)
+        if not command or command.isspace():
+            raise OptionError("the command of run is empty; write what to run")
+        return (*shell, check.text("the command of run", command))
+    if not isinstance(command, list | tuple):
+        raise OptionError(f"the command of run is {check.show(command)}; write a str for the shell, or a list of words")
+    return check.words("the command of run", command)
+
+
+def _dedent(command: str) -> str:
+    from textwrap import dedent  # here: start-up is measured
+
+    return dedent(command).removeprefix("\n").removesuffix("\n")
+
+
+def exec_meta(
+    meta: Meta,
+    *,
+    env: Mapping[str, str] | None,
+    dir: str | None,
+    user: str | int | None,
+    hostname: str | None,
+    network: Network | None,
+    security: Security | None,
+    extra_hosts: Mapping[str, str] | None,
+    ulimits: Mapping[str, int | tuple[int, int]] | None,
+    cgroup_parent: str | None,
+    shell: Sequence[str] | None,
+) -> Meta:
+    """The state's meta with what one command has for itself laid over it."""
+    if env is not None:
+        meta = meta.with_env(check.environment(env))
+    if dir is not None:
+        meta = meta.with_dir(check.text("dir", dir))
+    given = (user, hostname, network, security, extra_hosts, ulimits, cgroup_parent, shell)
+    if given == _NOTHING:
+        return meta
+    return attrs.evolve(
+        meta,
+        user=meta.user if user is None else a_user(user),
+        hostname=meta.hostname if hostname is None else a_hostname(hostname),
+        network=meta.network if network is None else check.choice("network", network, NETWORKS),
+        security=meta.security if security is None else check.choice("security", security, SECURITIES),
+        extra_hosts=meta.extra_hosts + tuple(an_extra_host(*pair) for pair in _items("extra_hosts", extra_hosts)),
+        ulimits=meta.ulimits + tuple(a_ulimit(name, *_limits(value)) for name, value in _items("ulimits", ulimits)),
+        cgroup_parent=meta.cgroup_parent if cgroup_parent is None else check.text("cgroup_parent", cgroup_parent),
+        shell=meta.shell if shell is None else _shell(shell),
+    )
+
+
+def _items(what: str, value: Mapping[str, check.T] | None) -> Iterable[tuple[str, check.T]]:
+    if value is not None and not isinstance(value, Mapping):
+        raise OptionError(f"{what} is {check.show(value)}; write a mapping")
+    return () if value is None else value.items()
+
+
+def _limits(value: int | tuple[int, int]) -> tuple[int, int]:
+    if isinstance(value, tuple):
+        if len(value) != 2:
+            raise OptionError(f"a ulimit is {value!r}; write one number, or (soft, hard)")
+        return value
+    return value, value
+
+
+def _shell(shell: Sequence[str]) -> tuple[str, ...]:
+    if not isinstance(shell, list | tuple):
+        raise OptionError(f"shell is {check.show(shell)}; write a list of words, such as ['/bin/bash', '-c']")
+    return check.words("shell", shell)
+
+
+@attrs.frozen(eq=False)
+class Mounts:
+    """The mounts of one command, checked: placed ones sorted by target, the root among them."""
+
+    placed: tuple[PlacedMount, ...]
+    secrets: tuple[SecretMount, ...]
+    ssh: tuple[SshMount, ...]
+
+
+def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mounts:
+    """Sort and check the mounts of a command on base. Raises MountError, OptionError."""
+    root = BindMount(target="/", source=base.output, readonly=readonly_root, origin=base)
+    placed: list[PlacedMount] = [root]
+    others: list[SecretMount | SshMount] = []
+    seen: dict[str, Mount] = {}
+    for mount in _listed(mounts):
+        if isinstance(mount, _PLACED):
+            placed.append(mount)
+        elif isinstance(mount, _MOUNTS):
+            others.append(mount)
+        else:
+            raise OptionError(f"mounts has {check.show(mount)}; {_mount_hint(mount)}")
+        _note(seen, mount)
+    if len(placed) > 1:
+        placed.sort(key=lambda mount: mount.target)  # code points sort as their UTF-8 bytes do
+    if readonly_root and not any(makes_output(mount) for mount in placed):
+        raise MountError(
+            "readonly_root=True without a writable bind mount; the command would have no result, so it would never run"
+        )
+    secrets = tuple(mount for mount in others if isinstance(mount, SecretMount))
+    return Mounts(tuple(placed), secrets, tuple(mount for mount in others if isinstance(mount, SshMount)))
+
+
+def _listed(mounts: Iterable[Mount]) -> Iterable[Mount]:
+    if isinstance(mounts, _MOUNTS):
+        raise OptionError("mounts is one mount; write mounts=[...] around it")
+    if isinstance(mounts, str | Mapping) or not isinstance(mounts, Iterable):
+        raise OptionError(f"mounts is {check.show(mounts)}; write a list of bind(...), cache(...) and the like")
+    return mounts
+
+
+def _mount_hint(mount: object) -> str:
+    if isinstance(mount, State):
+        return "write bind(fs, target) around the filesystem"
+    if isinstance(mount, list | tuple):
+        return "write * before an inner list"
+    return "write bind(...), cache(...), tmpfs(...), secret(...) or ssh(...)"
+
+
+def _note(seen: dict[str, Mount], mount: Mount) -> None:
+    if mount.target is None:
+        return
+    place = _place(mount.target)
+    if place in seen:
+        raise MountError(
+            f"two mounts have the target {mount.target!r}, a {_kind(seen[place])} and a {_kind(mount)}; "
+            "a later one would hide the other"
+        )
+    seen[place] = mount
+
+
+def _place(target: str) -> str:
+    return "/" + posixpath.normpath(target).lstrip("/")
+
+
+def _kind(mount: Mount) -> str:
+    return {"SshMount": "ssh socket", "SecretMount": "secret"}.get(
+        type(mount).__name__, type(mount).__name__.removesuffix("Mount").lower() + " mount"
+    )
+
+
+def find_mount(exec: ExecOp | None, target: str) -> BindMount:
+    """The mount of exec at target whose result can be used. Raises MountError."""
+    check.absolute("the target of mount", target)
+    if exec is None:
+        raise MountError(f"mount({target!r}) on a filesystem that is not the result of run; call it right after run")
+    place = _place(target)
+    every: tuple[Mount, ...] = (*exec.mounts, *exec.secrets, *exec.ssh)
+    found = next((m for m in every if m.target is not None and _place(m.target) == place), None)
+    if found is None:
+        targets = [m.target for m in exec.mounts]
+        has = ", ".join(map(repr, targets))
+        raise MountError(f"the command has no mount at {target!r}{check.near(target, targets)}; it has {has}")
+    if not isinstance(found, BindMount):
+        raise MountError(f"the mount at {target!r} has no result: {_WHY_NO_RESULT[type(found).__name__]}")
+    if found.no_output:
+        raise MountError(f"the mount at {target!r} has no result: it was made with no_output=True")
+    return found
+
+
+def exit_codes(codes: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Exit codes that are no failure; None is only 0."""
+    if codes is None:
+        return None
+    if isinstance(codes, str | int) or not isinstance(codes, Iterable):
+        raise OptionError(f"ok_codes is {check.show(codes)}; write a list of numbers, [0, 1] say")
+    found = tuple(check.integer("an exit code of ok_codes", code, 0, 255) for code in codes)
+    if not found:
+        raise OptionError("ok_codes is empty; no exit would be allowed, leave it out for 0 alone")
+    return found
+
+
+def cdi_devices(devices: Iterable[str | tuple[str, bool]]) -> tuple[tuple[str, bool], ...]:
+    """CDI devices, each with whether the command may run without it."""
+    if isinstance(devices, str):
+        raise OptionError(f"devices is {devices!r}; write a list, [{devices!r}]")
+    return tuple(_device(device) for device in devices)
+
+
+def _device(device: str | tuple[str, bool]) -> tuple[str, bool]:
+    if isinstance(device, tuple):
+        if len(device) != 2:
+            raise OptionError(f"a device is {device!r}; write a name, or (name, optional)")
+        return check.text("the name of a device", device[0]), check.flag("optional", device[1])
+    return check.text("the name of a device", device), False
+
+
+def a_proxy(value: ProxyEnv | None) -> ProxyEnv | None:
+    """The proxies of a command, None is none."""
+    if value is not None and not isinstance(value, ProxyEnv):
+        raise OptionError(f"proxy is {check.show(value)}; write proxy(http='http://host:3128', ...)")
+    return value

@@ -1,0 +1,215 @@
+"""Mounts: what `run(mounts=[...])` takes."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+
+from pyllb.dsl import check
+from pyllb.dsl.state import State
+from pyllb.errors import OptionError
+from pyllb.ir.catalogue import CATALOGUE, KnownCache
+from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
+from pyllb.ir.ops import Output
+
+_MAX_ID = (1 << 32) - 1
+_SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
+_CONTENT_CACHE: tuple[ContentCache, ...] = ("default", "on", "off")
+
+
+def bind(
+    source: State,
+    target: str,
+    *,
+    selector: str | None = None,
+    readonly: bool = False,
+    no_output: bool = False,
+    content_cache: ContentCache = "default",
+) -> BindMount:
+    """Mount a filesystem at target for one run; the changed filesystem is `.mount(target)` of its result.
+
+    source: `fs()` is an empty one. target: absolute path in the container. selector: a path inside source, None is
+    all of it. readonly: writes fail, and `.mount(target)` is source. no_output: writes are thrown away.
+    content_cache: whether the command is cached by the mount's content; "default" leaves it to the daemon.
+
+    Raises MountError when target is relative or "/", OptionError for the rest.
+
+    LLB: Mount with mountType BIND. Mirrors client/llb AddMount, SourcePath, Readonly, ForceNoOutput, ContentCache
+    (BuildKit 0.33.1).
+    """
+    if not isinstance(source, State):
+        hint = "; local(path) is a directory of the client" if isinstance(source, str) else ""
+        raise OptionError(f"the source of a bind mount is {check.show(source)}; write a filesystem{hint}")
+    if check.flag("readonly", readonly) and check.flag("no_output", no_output):
+        raise OptionError("readonly=True and no_output=True; a mount that nobody writes to has no output anyway")
+    return BindMount(
+        target=check.mount_target("the target of a bind mount", target),
+        source=source.output,
+        selector="" if selector is None else _inside("selector", selector),
+        readonly=readonly,
+        no_output=check.flag("no_output", no_output),
+        content_cache=check.choice("content_cache", content_cache, _CONTENT_CACHE),
+        origin=source,
+    )
+
+
+def cache(
+    id_or_target: str,
+    target: str | None = None,
+    *,
+    sharing: Sharing | None = None,
+    source: State | None = None,
+    selector: str | None = None,
+    readonly: bool = False,
+    env: Mapping[str, str] | None = None,
+) -> CacheMount:
+    """Mount a directory that outlives the build.
+
+    id_or_target: what begins with "/" is the mount's target, and its id is the one that a Dockerfile's
+    `--mount=type=cache,target=` has, so both share one cache. Anything else is an id, whose target is `target`, or
+    else the known one: apk, apt, apt-lists, cargo, ccache, composer, dnf, go-build, go-mod, gradle, maven, npm, nuget,
+    pip, pnpm, poetry, sccache, uv, yarn.
+    sharing: "shared" by several commands at once, "private" (another is made when it is busy), or "locked" (others
+    wait); None is what is right for a known id, else "shared". Use one mode per id: a shared user does not wait for a
+    locked one. source: what a new cache starts from; each source is another cache. selector: the path inside source.
+    env: set for the command where it has no value yet; None is what a known id's tool needs to find it.
+
+    The contents are no part of the result, of the cache key, or of an exported build cache.
+
+    Raises MountError when target is relative, or when neither target nor the id says where it goes; OptionError for
+    the rest.
+
+    LLB: Mount with mountType CACHE, CacheOpt. Mirrors client/llb AsPersistentCacheDir (BuildKit 0.33.1).
+
+    >>> cache("go-build")
+    CacheMount(target='/root/.cache/go-build', id='go-build', sharing='shared', selector='', readonly=False, env=())
+    """
+    check.text("the id of a cache mount", id_or_target)
+    known = CATALOGUE.get(id_or_target)
+    is_path = id_or_target.startswith("/")
+    place = _cache_target(id_or_target, target, known)
+    own = known.environment(place) if known else ()
+    mode = sharing if sharing is not None else known.sharing if known else "shared"
+    return CacheMount(
+        target=place,
+        id="/" + id_or_target if is_path else id_or_target,
+        sharing=mode if mode in _SHARING else check.choice("sharing", mode, _SHARING),
+        source=None if source is None else _seed(source),
+        selector="" if selector is None else _seed_selector(selector, source),
+        readonly=check.flag("readonly", readonly),
+        env=own if env is None else check.environment(env),
+    )
+
+
+def _cache_target(id: str, target: str | None, known: KnownCache | None) -> str:
+    if id.startswith("/"):
+        if target is not None:
+            raise OptionError(f"cache({id!r}, {target!r}) has two targets; an id does not begin with '/'")
+        return check.mount_target("the target of a cache mount", id)
+    if target is not None:
+        return check.mount_target(f"the target of cache mount {id!r}", target)
+    if known is not None:
+        return known.target
+    if "/" in id:
+        check.absolute("the target of a cache mount", id)
+    raise OptionError(
+        f"cache id {id!r} is none whose directory is known{check.near(id, CATALOGUE) or ';'} "
+        f"give target='/...', or use one of {', '.join(sorted(CATALOGUE))}"
+    )
+
+
+def _seed(source: State) -> Output | None:
+    if not isinstance(source, State):
+        raise OptionError(f"the source of a cache mount is {check.show(source)}; write a filesystem")
+    return source.output
+
+
+def _seed_selector(selector: str, source: State | None) -> str:
+    if source is None:
+        raise OptionError(f"selector={selector!r} without source; it is a path inside source")
+    return _inside("selector", selector)
+
+
+def _inside(what: str, path: str) -> str:
+    check.text(what, path)
+    if ".." in path.split("/"):
+        raise OptionError(f"{what} is {path!r}; it stays inside the source, without '..'")
+    return path
+
+
+def tmpfs(target: str, *, size: int | str | None = None) -> TmpfsMount:
+    """Mount an empty in-memory filesystem for one run; it has no result.
+
+    target: absolute path in the container. size: upper bound in bytes, or a str such as "64m"; None leaves the
+    kernel's default. Raises MountError when target is relative, OptionError for the size.
+
+    LLB: Mount with mountType TMPFS, TmpfsOpt.size. Mirrors client/llb Tmpfs, TmpfsSize (BuildKit 0.33.1).
+    """
+    place = check.mount_target("the target of a tmpfs mount", target)
+    bytes_ = 0 if size is None else check.size("the size of a tmpfs mount", size)
+    if size is not None and bytes_ == 0:
+        raise OptionError(f"the size of a tmpfs mount is {size!r}; it is at least one byte, or None")
+    return TmpfsMount(target=place, size=bytes_)
+
+
+def secret(
+    id: str,
+    target: str | None = None,
+    *,
+    env: str | None = None,
+    uid: int = 0,
+    gid: int = 0,
+    mode: int = 0o400,
+    optional: bool = False,
+) -> SecretMount:
+    """Give one run a secret, as a file, as an environment variable, or as both. Its value is in no result or digest.
+
+    id: what `solve(secrets=...)` and `--secret id=` name it by. target: absolute path of the file; None, with env None
+    too, is /run/secrets/ and the last part of id. env: the variable's name. uid, gid, mode: of the file.
+    optional: the command also runs when there is no such secret.
+
+    Raises MountError when target is relative, OptionError for the rest.
+
+    LLB: Mount with mountType SECRET, and ExecOp.secretenv. Mirrors client/llb AddSecret with SecretID, SecretFileOpt,
+    SecretAsEnvName (BuildKit 0.33.1).
+    """
+    check.text("the id of a secret", id)
+    if target is None and env is None:
+        target = "/run/secrets/" + (posixpath.basename(id) or id.strip("/"))
+    return SecretMount(
+        id=id,
+        target=None if target is None else check.mount_target(f"the target of secret {id!r}", target),
+        env=None if env is None else check.env_name(env),
+        uid=check.integer("uid", uid, 0, _MAX_ID),
+        gid=check.integer("gid", gid, 0, _MAX_ID),
+        mode=check.integer("mode", mode, 0, 0o777),
+        optional=check.flag("optional", optional),
+    )
+
+
+def ssh(
+    id: str = "default",
+    target: str | None = None,
+    *,
+    uid: int = 0,
+    gid: int = 0,
+    mode: int = 0o600,
+    optional: bool = False,
+) -> SshMount:
+    """Give one run the socket of an ssh agent; SSH_AUTH_SOCK points to the first one.
+
+    id: what `solve(ssh=...)` and `--ssh` name it by. target: absolute path of the socket, None is
+    /run/buildkit/ssh_agent.N. uid, gid, mode: of the socket. optional: the command also runs when there is no agent.
+
+    Raises MountError when target is relative, OptionError for the rest.
+
+    LLB: Mount with mountType SSH. Mirrors client/llb AddSSHSocket (BuildKit 0.33.1).
+    """
+    return SshMount(
+        id=check.text("the id of an ssh agent", id),
+        target=None if target is None else check.mount_target("the target of an ssh socket", target),
+        uid=check.integer("uid", uid, 0, _MAX_ID),
+        gid=check.integer("gid", gid, 0, _MAX_ID),
+        mode=check.integer("mode", mode, 0, 0o777),
+        optional=check.flag("optional", optional),
+    )
