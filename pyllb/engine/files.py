@@ -1,6 +1,6 @@
 """Where the engine keeps things: XDG's directories, and for root the system's.
 
-PYLLB_ENGINE_HOME, when set, puts all of it under one directory instead.
+PYLLB_ENGINE_HOME, when set, is one directory for all that a private daemon writes; its programs stay in the cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 def cache_directory() -> Path:
     """Where `engine install` puts programs: ~/.cache/pyllb/engine, or under XDG_CACHE_HOME."""
-    return _home("cache") or _xdg("XDG_CACHE_HOME", ".cache")
+    return _xdg("XDG_CACHE_HOME", ".cache")
 
 
 def data_directory() -> Path:

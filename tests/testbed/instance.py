@@ -29,7 +29,7 @@ from pyllb.engine.daemon import Daemon
 from tests.testbed import debian, images, registry, store, tools
 from tests.testbed.report import say
 
-_PROGRAMS = {"runc": "runc", "docker-registry": "docker-registry"}
+_PROGRAMS = {"runc": "runc", "docker-registry": "docker-registry", "skopeo": "skopeo"}
 _LOCK = "lock"
 _STATE = "testbed.json"
 
@@ -281,14 +281,17 @@ def _new_home() -> Path:
 def _caretaker(home: Path) -> subprocess.Popen[bytes]:
     """Start the caretaker of a directory and wait until it has the lock."""
     top = Path(__file__).parents[2]
-    caretaker = subprocess.Popen(
-        [sys.executable, "-m", "tests.testbed.caretaker", home.name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        cwd=top,
-        env={**os.environ, "PYTHONPATH": str(top), "PYLLB_TESTBED": str(store.directory())},
-        start_new_session=True,
-    )
+    # Its stderr is a file, for whoever waits for the end of the maker's own would wait for the caretaker's too.
+    with (store.directory() / "caretaker.log").open("a") as log:
+        caretaker = subprocess.Popen(
+            [sys.executable, "-m", "tests.testbed.caretaker", home.name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=top,
+            env={**os.environ, "PYTHONPATH": str(top), "PYLLB_TESTBED": str(store.directory())},
+            start_new_session=True,
+        )
     with caretaker.stdout as ready:  # type: ignore[union-attr]
         if not ready.readline():
             raise RuntimeError(f"the caretaker of {home} ended with {caretaker.wait()}")
@@ -296,4 +299,6 @@ def _caretaker(home: Path) -> subprocess.Popen[bytes]:
 
 
 def _packages() -> None:
-    debian.ensure(_PROGRAMS, "buildkitd runs steps with runc; docker-registry stands in for Docker Hub")
+    debian.ensure(
+        _PROGRAMS, "runc runs the steps, docker-registry stands in for Docker Hub, skopeo reads images in tests"
+    )

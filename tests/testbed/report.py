@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
-def say(text: str) -> None:
-    """One line."""
-    print(f"testbed: {text}", file=sys.stderr, flush=True)
+def say(text: str, *, who: str = "testbed") -> None:
+    """One line, with who says it before."""
+    print(f"{who}: {text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
