@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -49,11 +50,14 @@ class Session:
         """
         if self._link is not None:
             raise RuntimeError("a session can be started only once")
-        sock = dial()
-        wakeup = Wakeup()
-        self._server = Server(self._handlers, inline=(CHECK,), wake=wakeup.wake)
-        self._link = Link(sock, Tunnel(self._metadata()), self._server, wakeup)
-        self._link.start()
+        with contextlib.ExitStack() as held:
+            sock = held.enter_context(dial())
+            wakeup = held.enter_context(Wakeup())
+            server = Server(self._handlers, inline=(CHECK,), wake=wakeup.wake)
+            link = Link(sock, Tunnel(self._metadata()), server, wakeup)
+            link.start()
+            held.pop_all()  # the link's thread closes them
+        self._server, self._link = server, link
 
     def _metadata(self) -> Iterable[tuple[str, str]]:
         yield "x-docker-expose-session-uuid", self.id

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -476,6 +478,63 @@ def test_everything_works_through_a_narrow_outer_window() -> None:
     with peer_of(Session([Services(Echo=echo)]), outer_window=1000) as peer:
         assert peer.unary("/test.Service/Echo", bytes(1 << 20)) == bytes(1 << 20)
         assert peer.healthy()
+
+
+def test_a_session_runs_over_tls() -> None:
+    session = Session([Services(Echo=echo)])
+    with _over_tls() as (near, far), Peer(far) as peer:
+        session.start(lambda: near)
+        call = peer.call("/test.Service/Echo")
+        for size in (0, 1, 100_000, 5 << 20):
+            call.send(bytes(size))
+            assert call.receive() == bytes(size)
+        assert peer.healthy()
+        session.close()
+    assert session.error is None
+
+
+@contextlib.contextmanager
+def _over_tls() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A TLS socket, and the plain one that a relay makes of its other end."""
+    near, wire = socket.socketpair()
+    far, plain = socket.socketpair()
+    relay = threading.Thread(target=_relay, args=(wire, plain), name="tls-relay", daemon=True)
+    relay.start()
+    yield _anonymous(ssl.PROTOCOL_TLS_CLIENT).wrap_socket(near), far
+    relay.join(TIMEOUT)
+
+
+def _anonymous(protocol: int) -> ssl.SSLContext:
+    """Encrypted without certificates, which is all that the link can tell."""
+    context = ssl.SSLContext(protocol)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("AECDH:@SECLEVEL=0")
+    return context
+
+
+def _relay(wire: socket.socket, plain: socket.socket) -> None:
+    blocked = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+    with plain, _anonymous(ssl.PROTOCOL_TLS_SERVER).wrap_socket(wire, server_side=True) as secure:
+        secure.setblocking(False)
+        plain.setblocking(False)
+        waiting: dict[socket.socket, bytes] = {secure: b"", plain: b""}
+        while True:
+            moved = False
+            for source, sink in ((secure, plain), (plain, secure)):
+                try:
+                    if not waiting[sink]:
+                        waiting[sink] = source.recv(1 << 16)
+                        if not waiting[sink]:
+                            return
+                    waiting[sink] = waiting[sink][sink.send(waiting[sink]) :]
+                    moved = True
+                except blocked:
+                    continue
+                except OSError:
+                    return
+            if not moved:
+                time.sleep(0.001)
 
 
 def _until(condition: Callable[[], bool]) -> None:
