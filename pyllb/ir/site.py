@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from types import CodeType
 
 import attrs
@@ -39,21 +40,31 @@ class Frame:
 
     def range(self) -> Range:
         """The lines and columns; walks the code's position table, so ask once per frame and keep the answer."""
-        for index, position in enumerate(self.code.co_positions()):
-            if index == self.instruction // 2:
-                line, end, column, end_column = position
-                start = line if line is not None else self.code.co_firstlineno
-                return Range(
-                    start, end or start, -1 if column is None else column, -1 if end_column is None else end_column
-                )
-        return Range(self.code.co_firstlineno, self.code.co_firstlineno)
+        positions = islice(self.code.co_positions(), self.instruction // 2, None)
+        return range_of(self.code, next(positions, (None, None, None, None)))
+
+
+def range_of(code: CodeType, position: tuple[int | None, int | None, int | None, int | None]) -> Range:
+    """The range of one entry of code.co_positions(); its function's first line where Python kept none."""
+    line, end, column, end_column = position
+    start = code.co_firstlineno if line is None else line
+    return Range(start, end or start, -1 if column is None else column, -1 if end_column is None else end_column)
 
 
 @attrs.frozen
 class Site:
-    """The user's frames, innermost first, at most eight; empty when none was found."""
+    """The user's frames, innermost first, at most eight; empty when none was found.
 
-    frames: tuple[Frame, ...] = ()
+    places: code and instruction by turns; every vertex has a site and few are asked for their frames.
+    """
+
+    places: tuple[CodeType | int, ...] = attrs.field(default=(), repr=False)
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        codes = (code for code in self.places if not isinstance(code, int))
+        instructions = (place for place in self.places if isinstance(place, int))
+        return tuple(map(Frame, codes, instructions))
 
 
 NOWHERE = Site()
@@ -70,13 +81,12 @@ def here() -> Site:
         if frame.f_back is None:
             return NOWHERE
         frame = frame.f_back
-    frames = []
-    for _ in range(_DEPTH):
-        code = frame.f_code
-        if code.co_filename.startswith(_PACKAGE):
-            break
-        frames.append(Frame(code, frame.f_lasti))
+    places: tuple[CodeType | int, ...] = (frame.f_code, frame.f_lasti)
+    while len(places) < 2 * _DEPTH:
         if frame.f_back is None:
             break
         frame = frame.f_back
-    return Site(tuple(frames))
+        if frame.f_code.co_filename.startswith(_PACKAGE):
+            break
+        places += (frame.f_code, frame.f_lasti)
+    return Site(places)

@@ -1,0 +1,285 @@
+"""Definition: a marshalled build, as ops by digest with what stands beside them.
+
+Mirrors pb.Definition (BuildKit 0.33.1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
+
+import attrs
+
+from pyllb.errors import DefinitionError, GraphError, SourceLine
+from pyllb.ir.constraints import LinuxResources, ProgressGroup
+from pyllb.marshal.metadata import OpMetadata
+from pyllb.marshal.wire import message
+
+if TYPE_CHECKING:
+    from pyllb._pb import ops_pb2
+
+T = TypeVar("T")
+
+MAX_SIZE = 16 << 20
+"""Bytes of a definition that the daemon still takes: the limit of a gRPC message."""
+
+
+@attrs.frozen
+class SourceInfo:
+    """A file of a source map. language: as github/linguist names it."""
+
+    filename: str
+    data: bytes = attrs.field(repr=False)
+    language: str
+
+
+@attrs.frozen
+class Location:
+    """A place of an op. source: index of its file. Lines 1-based and inclusive, characters 0-based."""
+
+    source: int
+    start_line: int
+    start_character: int
+    end_line: int
+    end_character: int
+
+
+@attrs.frozen
+class Source:
+    """The source map of a definition. locations: by op digest, in the order the daemon is told them."""
+
+    infos: tuple[SourceInfo, ...]
+    locations: Mapping[str, tuple[Location, ...]]
+
+
+@attrs.frozen
+class SecretUse:
+    """A secret that an exec asks for."""
+
+    id: str
+    optional: bool
+    digest: str
+
+
+@attrs.frozen(repr=False, hash=False)
+class Definition:
+    """Ops in an order in which inputs come first; the last is the return op, whose input is the result.
+
+    ops: (digest, op bytes) pairs; the bytes are those that were read, or that Go's client would write. No ops is
+    scratch.
+    """
+
+    ops: tuple[tuple[str, bytes], ...]
+    _metadata: Mapping[str, bytes]
+    _infos: tuple[bytes, ...] = ()
+    _locations: Mapping[str, bytes] = attrs.field(factory=dict)
+    _wire: bytes | None = attrs.field(default=None, eq=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Definition:
+        """Read a pb.Definition, whoever wrote it. Raises DefinitionError when it is truncated or corrupt."""
+        from google.protobuf.message import DecodeError
+
+        from pyllb._pb import ops_pb2
+
+        try:
+            read = ops_pb2.Definition.FromString(data)
+            ops = tuple((_digest(op), op) for op in getattr(read, "def"))
+            parsed = {digest: ops_pb2.Op.FromString(op) for digest, op in ops}
+        except DecodeError as error:
+            raise DefinitionError(f"not a definition: {error}; it is truncated, or no LLB at all") from error
+        _check(ops, parsed)
+        metadata = {digest: meta.SerializeToString(deterministic=True) for digest, meta in read.metadata.items()}
+        locations = {
+            digest: found.SerializeToString(deterministic=True) for digest, found in read.Source.locations.items()
+        }
+        infos = tuple(info.SerializeToString(deterministic=True) for info in read.Source.infos)
+        return cls(ops, metadata, infos, locations, data)
+
+    def to_bytes(self) -> bytes:
+        """As pb.Definition on the wire; what was read comes out as it was."""
+        return self._wire if self._wire is not None else b"".join(self._parts())
+
+    def _parts(self) -> Iterator[bytes]:
+        for _, op in self.ops:
+            yield message(b"\x0a", op)
+        for digest, meta in self._metadata.items():
+            yield _entry(b"\x12", digest, meta)
+        source = [_entry(b"\x0a", digest, locations) for digest, locations in self._locations.items()]
+        source += [message(b"\x12", info) for info in self._infos]
+        if source:
+            yield message(b"\x1a", b"".join(source))
+
+    @property
+    def digest(self) -> str:
+        """The digest of the op whose output is the result; "" for scratch. Mirrors llb.Definition.Head."""
+        if not self.ops:
+            return ""
+        last = self.ops[-1][1]
+        if self._wire is None:
+            return last[4:75].decode()
+        from pyllb._pb import ops_pb2
+
+        return ops_pb2.Op.FromString(last).inputs[0].digest
+
+    @property
+    def size(self) -> int:
+        """Bytes on the wire."""
+        return len(self._wire) if self._wire is not None else sum(map(len, self._parts()))
+
+    def check_size(self) -> None:
+        """Raise GraphError, naming the largest ops, when the daemon would refuse the definition for its size."""
+        size = self.size
+        if size <= MAX_SIZE:
+            return
+        largest = sorted(self.ops, key=lambda op: len(op[1]), reverse=True)[:3]
+        ops = "; ".join(f"{len(data):,} bytes: {self._title(digest)}" for digest, data in largest)
+        sources = self.source_lines(largest[0][0])
+        raise GraphError(
+            f"the definition has {size:,} bytes and the daemon takes {MAX_SIZE:,}; the largest ops are {ops}",
+            sources=sources,
+        )
+
+    def _title(self, digest: str) -> str:
+        name = dict(self.metadata[digest].description).get("llb.customname") if digest in self._metadata else None
+        return f"{name or 'op'} ({digest[:19]})"
+
+    @property
+    def metadata(self) -> Mapping[str, OpMetadata]:
+        """What stands beside each op, by digest."""
+        from pyllb._pb import ops_pb2
+
+        return {digest: _metadata(ops_pb2.OpMetadata.FromString(data)) for digest, data in self._metadata.items()}
+
+    @property
+    def source(self) -> Source:
+        """The source map; empty when there is none."""
+        from pyllb._pb import ops_pb2
+
+        infos = [ops_pb2.SourceInfo.FromString(data) for data in self._infos]
+        return Source(
+            tuple(SourceInfo(info.filename, info.data, info.language) for info in infos),
+            {digest: self._places(digest) for digest in self._locations},
+        )
+
+    def _places(self, digest: str) -> tuple[Location, ...]:
+        from pyllb._pb import ops_pb2
+
+        found = ops_pb2.Locations.FromString(self._locations.get(digest, b"")).locations
+        return tuple(
+            Location(place.sourceIndex, r.start.line, r.start.character, r.end.line, r.end.character)
+            for place in found
+            for r in place.ranges
+        )
+
+    def source_lines(self, digest: str) -> tuple[SourceLine, ...]:
+        """The user's lines that made an op, innermost first; () when the source map has none."""
+        from pyllb._pb import ops_pb2
+
+        lines = []
+        for place in reversed(self._places(digest)):
+            if 0 <= place.source < len(self._infos):
+                info = ops_pb2.SourceInfo.FromString(self._infos[place.source])
+                content = info.data.decode(errors="replace")
+                lines.append(SourceLine(info.filename, place.start_line, place.end_line, content))
+        return tuple(lines)
+
+    def secrets(self) -> tuple[SecretUse, ...]:
+        """The secrets that execs and sources ask for, in order; one that is asked for twice comes twice."""
+        return tuple(self._found(b"secret", _secrets))
+
+    def ssh_ids(self) -> tuple[str, ...]:
+        """The ids of the ssh agents that execs and git sources ask for, each once."""
+        return tuple(dict.fromkeys(self._found(b"ssh", _ssh_ids)))
+
+    def local_names(self) -> tuple[str, ...]:
+        """The names of the local sources, each once."""
+        return tuple(dict.fromkeys(self._found(b"local://", _local_names)))
+
+    def to_tree(self) -> str:
+        """Every op as indented text, inputs by their number, for golden files and review."""
+        from pyllb.marshal.tree import tree
+
+        return tree(self)
+
+    def _found(self, mark: bytes, find: Callable[[str, ops_pb2.Op], Iterator[T]]) -> Iterator[T]:
+        """What find finds in each op; mark: bytes in every op that has any, so that the others are not parsed."""
+        from pyllb._pb import ops_pb2
+
+        for digest, data in self.ops:
+            if mark in data.lower():
+                yield from find(digest, ops_pb2.Op.FromString(data))
+
+    def __repr__(self) -> str:
+        return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _entry(tag: bytes, digest: str, value: bytes) -> bytes:
+    return message(tag, message(b"\x0a", digest.encode()) + message(b"\x12", value))
+
+
+def _check(ops: tuple[tuple[str, bytes], ...], parsed: Mapping[str, ops_pb2.Op]) -> None:
+    """What the daemon refuses before it runs anything."""
+    if not ops:
+        return
+    if len(ops) < 2:
+        raise DefinitionError("a definition of one op; it has the op that returns the result, and at least one more")
+    result = parsed[ops[-1][0]]
+    if len(result.inputs) != 1 or result.WhichOneof("op") is not None:
+        raise DefinitionError("the last op of a definition returns the result and has one input; this one does not")
+    for digest, op in parsed.items():
+        for asked in op.inputs:
+            if asked.digest not in parsed:
+                raise DefinitionError(f"op {digest} reads {asked.digest!r}, which is not in the definition")
+            if asked.index < 0:
+                raise DefinitionError(f"op {digest} reads output {asked.index} of {asked.digest}; outputs count from 0")
+
+
+def _metadata(read: ops_pb2.OpMetadata) -> OpMetadata:
+    group, limits = read.progress_group, read.linux_resources
+    return OpMetadata(
+        ignore_cache=read.ignore_cache,
+        description=tuple(sorted(read.description.items())),
+        export_cache=read.export_cache.Value if read.HasField("export_cache") else None,
+        caps=tuple(sorted(cap for cap, needed in read.caps.items() if needed)),
+        group=ProgressGroup(group.id, group.name, group.weak) if read.HasField("progress_group") else None,
+        resources=_limits(limits) if read.HasField("linux_resources") else None,
+    )
+
+
+def _limits(read: ops_pb2.LinuxResources) -> LinuxResources:
+    return LinuxResources(
+        memory=read.memory,
+        memory_swap=read.memorySwap,
+        cpu_shares=read.cpuShares,
+        cpu_period=read.cpuPeriod,
+        cpu_quota=read.cpuQuota,
+        cpuset_cpus=read.cpusetCpus,
+        cpuset_mems=read.cpusetMems,
+    )
+
+
+def _secrets(digest: str, op: ops_pb2.Op) -> Iterator[SecretUse]:
+    for mount in op.exec.mounts:
+        if mount.HasField("secretOpt"):
+            yield SecretUse(mount.secretOpt.ID, mount.secretOpt.optional, digest)
+    for variable in op.exec.secretenv:
+        yield SecretUse(variable.ID, variable.optional, digest)
+
+
+def _ssh_ids(digest: str, op: ops_pb2.Op) -> Iterator[str]:
+    for mount in op.exec.mounts:
+        if mount.HasField("SSHOpt"):
+            yield mount.SSHOpt.ID or "default"
+    if "git.mountsshsock" in op.source.attrs:
+        yield op.source.attrs["git.mountsshsock"]
+
+
+def _local_names(digest: str, op: ops_pb2.Op) -> Iterator[str]:
+    if op.source.identifier.startswith("local://"):
+        yield op.source.identifier.removeprefix("local://")

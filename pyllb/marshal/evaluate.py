@@ -1,0 +1,76 @@
+"""Evaluated: a state's values when the image configs are known, by the rules of client/llb (BuildKit 0.33.1)."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Mapping
+
+import attrs
+
+from pyllb.ir.image import ImageConfig
+from pyllb.ir.meta import Meta
+from pyllb.ir.ops import SourceOp
+from pyllb.ir.platform import Platform
+
+
+@attrs.frozen
+class Evaluated:
+    """env: pairs in order. dir: absolute. user: "" is the daemon's default. platform: None is the marshal call's."""
+
+    env: tuple[tuple[str, str], ...]
+    dir: str
+    user: str
+    platform: Platform | None
+
+
+@attrs.frozen(eq=False)
+class Evaluator:
+    """Evaluates each Meta object once. configs: by image source; a source that is not in it has none applied."""
+
+    configs: Mapping[SourceOp, ImageConfig]
+    _known: dict[int, Evaluated] = attrs.field(factory=dict, init=False)
+
+    def of(self, meta: Meta) -> Evaluated:
+        found = self._known.get(id(meta))
+        if found is None:
+            config = self.configs.get(meta.image) if meta.image is not None else None
+            found = self._known[id(meta)] = evaluate(meta, config)
+        return found
+
+
+def evaluate(meta: Meta, config: ImageConfig | None) -> Evaluated:
+    """The values of meta laid over the config of the image under it."""
+    if config is None:
+        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform or _asked(meta))
+    platform = meta.platform or config.platform or _asked(meta)
+    user = config.user if meta.user is None else meta.user
+    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, platform)
+
+
+def _asked(meta: Meta) -> Platform | None:
+    """The platform that the image was asked for; states above it go on with it."""
+    asked = meta.image.constraints.platform if meta.image is not None else None
+    return asked.normalized() if asked is not None else None
+
+
+def overlay(under: tuple[tuple[str, str], ...], over: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs in the order of each name's last assignment, as Go's EnvList keeps them."""
+    values: dict[str, str] = {}
+    for name, value in (*under, *over):
+        values.pop(name, None)
+        values[name] = value
+    return tuple(values.items())
+
+
+def join(start: str, dirs: tuple[str, ...]) -> str:
+    """start, then each of dirs: an absolute one replaces what was, as it is written; a relative one joins it."""
+    path = start
+    for part in dirs:
+        path = part if part.startswith("/") else clean(f"{path}/{part}")
+    return path
+
+
+def clean(path: str) -> str:
+    """Go's path.Clean: posixpath's normpath, but two leading slashes are one."""
+    cleaned = posixpath.normpath(path)
+    return cleaned[1:] if cleaned.startswith("//") else cleaned

@@ -1,0 +1,106 @@
+"""Output image config: the base image's config as JSON, laid over by what the build sets.
+
+The rules are those of the Dockerfile frontend (BuildKit 0.33.1): a new entrypoint takes the inherited command off,
+triggers of the base image are not inherited, an image from nothing has the usual PATH.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from pyllb.ir.image import JSON, Healthcheck, ImageConfig, ImageSpec
+from pyllb.ir.meta import Meta
+from pyllb.ir.ops import Node
+from pyllb.ir.platform import Platform
+from pyllb.marshal.evaluate import Evaluated, overlay
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# How the base image itself was made, which says nothing of this one. The exporter writes rootfs and the history of
+# new layers itself, and takes the time of creation from the newest layer when there is none.
+_NOT_INHERITED = ("container", "container_config", "created", "docker_version", "id", "parent", "rootfs")
+
+
+def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platform: Platform) -> bytes:
+    """The config of the image that node is, for `containerimage.config`.
+
+    base: the config of the image under node, None when there is none or it is not known. state: node's values.
+    platform: the marshal call's.
+    """
+    target = state.platform or platform
+    top: dict[str, JSON] = {}
+    inner: dict[str, JSON] = {}
+    if base is not None:
+        top = {name: value for name, value in base.raw.items() if name not in _NOT_INHERITED}
+        given = top.get("config")
+        inner = dict(given) if isinstance(given, dict) else {}
+    _process(inner, node.meta, base, state, target)
+    _spec(inner, node.spec)
+    _platform(top, target)
+    top["config"] = inner
+    top["rootfs"] = {"type": "layers", "diff_ids": []}
+    if node.spec.author:
+        top["author"] = node.spec.author
+    return json.dumps(top, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _process(config: dict[str, JSON], meta: Meta, base: ImageConfig | None, state: Evaluated, target: Platform) -> None:
+    """Environment, directory and user."""
+    env = state.env
+    if base is None and target.os != "windows":
+        env = overlay((("PATH", DEFAULT_PATH),), env)
+    if base is None or meta.env:
+        _put(config, "Env", [f"{name}={value}" for name, value in env])
+    if base is None or meta.dirs:
+        config["WorkingDir"] = state.dir
+    if meta.user is not None:
+        _put(config, "User", meta.user)
+
+
+def _spec(config: dict[str, JSON], spec: ImageSpec) -> None:
+    if spec.entrypoint is not None:
+        _put(config, "Entrypoint", list(spec.entrypoint))
+        config.pop("Cmd", None)
+    if spec.cmd is not None:
+        _put(config, "Cmd", list(spec.cmd))
+    _lay(config, "Labels", dict(spec.labels))
+    _lay(config, "ExposedPorts", {port if "/" in port else f"{port}/tcp": {} for port in spec.ports})
+    _lay(config, "Volumes", {path: {} for path in spec.volumes})
+    if spec.stop_signal:
+        config["StopSignal"] = spec.stop_signal
+    if spec.healthcheck is not None:
+        config["Healthcheck"] = _healthcheck(spec.healthcheck)
+    _put(config, "OnBuild", list(spec.onbuild))
+
+
+def _put(config: dict[str, JSON], name: str, value: JSON) -> None:
+    """Set a field, or remove it when the value is empty, as Go's omitempty does."""
+    config.pop(name, None)
+    if value:
+        config[name] = value
+
+
+def _lay(config: dict[str, JSON], name: str, over: Mapping[str, JSON]) -> None:
+    under = config.get(name)
+    if over:
+        config[name] = {**(under if isinstance(under, dict) else {}), **over}
+
+
+def _healthcheck(check: Healthcheck) -> JSON:
+    fields: dict[str, JSON] = {
+        "Test": list(check.test or ("NONE",)),
+        "Interval": check.interval,
+        "Timeout": check.timeout,
+        "StartPeriod": check.start_period,
+        "StartInterval": check.start_interval,
+        "Retries": check.retries,
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _platform(config: dict[str, JSON], platform: Platform) -> None:
+    config["architecture"] = platform.architecture
+    config["os"] = platform.os
+    _put(config, "variant", platform.variant)
+    _put(config, "os.version", platform.os_version)
+    _put(config, "os.features", list(platform.os_features))

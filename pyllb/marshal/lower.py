@@ -1,0 +1,206 @@
+"""Lowering: a node becomes a definition. A generator that asks for image configs and is told them; it does no I/O."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Generator, Iterable, Mapping
+
+import attrs
+
+from pyllb.errors import GraphError, PyllbError
+from pyllb.ir.files import Copy
+from pyllb.ir.graph import postorder
+from pyllb.ir.image import EMPTY_SPEC, ImageConfig, ResolvedImage
+from pyllb.ir.meta import Meta
+from pyllb.ir.ops import ExecOp, FileOp, LocalDir, Node, Output, SourceOp, Vertex
+from pyllb.ir.platform import Platform
+from pyllb.ir.site import Site
+from pyllb.marshal import caps
+from pyllb.marshal.definition import Definition
+from pyllb.marshal.evaluate import Evaluator
+from pyllb.marshal.image import image_config
+from pyllb.marshal.inputs import encode_input
+from pyllb.marshal.metadata import MetadataTable
+from pyllb.marshal.ops import OpEncoder
+from pyllb.marshal.sourcemap import ReadText, SourceMap, no_text, source_lines
+
+
+@attrs.frozen
+class ResolveImage:
+    """A request for an image's config. ref: normalised. mode: default, pull or local."""
+
+    ref: str
+    platform: Platform
+    mode: str
+
+
+@attrs.frozen(kw_only=True)
+class LocalUse:
+    """A local source of the graph, and the client's directory behind it; None when only its name is known."""
+
+    name: str
+    dir: LocalDir | None
+    site: Site
+
+
+@attrs.frozen(kw_only=True)
+class Lowered:
+    """What one marshal call gives.
+
+    locals: one per name. image: the image config as JSON for exporters; None when the definition is empty and nothing
+    was said of the image. annotations: of the manifest.
+    """
+
+    definition: Definition
+    locals: tuple[LocalUse, ...]
+    image: bytes | None
+    annotations: tuple[tuple[str, str], ...]
+
+
+Answers = Mapping[ResolveImage, ResolvedImage | PyllbError]
+Lowering = Generator[frozenset[ResolveImage], Answers, Lowered]
+
+
+def lower(
+    node: Node,
+    *,
+    platform: Platform,
+    local_unique_id: str,
+    resolve: bool = True,
+    read_text: ReadText = no_text,
+) -> Lowering:
+    """Marshal a node, asking for all its image configs at once; each answer is a config or the error to raise.
+
+    platform: of what names none, normalised. local_unique_id: keeps two solves from sharing an upload. resolve=False
+    asks for nothing and applies no image config, as Go's client without a resolver. read_text: the text of a user's
+    file for the source map; None leaves that frame out.
+
+    Raises GraphError with the user's lines as its sources, and the errors among the answers with those of the image.
+    Mirrors client/llb State.Marshal (BuildKit 0.33.1).
+    """
+    vertices = postorder(node.output) if node.output is not None else []
+    configs: dict[SourceOp, ImageConfig] = {}
+    if resolve:
+        requests = {image: _request(image, platform) for image in _images(node, vertices)}
+        answers = (yield frozenset(requests.values())) if requests else {}
+        configs = {image: _config(image, answers.get(request), read_text) for image, request in requests.items()}
+    evaluator = Evaluator(configs)
+    emitter = _Emitter(OpEncoder(platform, local_unique_id, evaluator, {}), SourceMap(read_text))
+    definition = emitter.definition(vertices, node.output)
+    says = bool(vertices) or node.spec != EMPTY_SPEC
+    config = configs.get(node.meta.image) if node.meta.image is not None else None
+    return Lowered(
+        definition=definition,
+        locals=_locals(vertices, read_text),
+        image=image_config(node, config, evaluator.of(node.meta), platform) if says else None,
+        annotations=node.spec.annotations,
+    )
+
+
+def _images(node: Node, vertices: Iterable[Vertex]) -> dict[SourceOp, None]:
+    """The images whose config somebody reads, in the order of the graph."""
+    images: dict[SourceOp, None] = {}
+    for vertex in vertices:
+        if isinstance(vertex, ExecOp):
+            metas: Iterable[Meta] = (vertex.meta,)
+        elif isinstance(vertex, FileOp):
+            metas = _chain_metas(vertex)
+        else:
+            continue
+        images.update((meta.image, None) for meta in metas if meta.image is not None)
+    if node.meta.image is not None:
+        images[node.meta.image] = None
+    return images
+
+
+def _chain_metas(op: FileOp) -> list[Meta]:
+    metas, stack = [], [op.chain]
+    while stack:
+        chain = stack.pop()
+        metas.append(chain.meta)
+        stack += [action.source for action in chain.actions if isinstance(action, Copy)]
+    return metas
+
+
+def _request(image: SourceOp, platform: Platform) -> ResolveImage:
+    if image.image is None:
+        raise GraphError(f"source {image.identifier!r} has no image config")
+    return ResolveImage(image.image.ref, image.constraints.platform or platform, image.image.mode)
+
+
+def _config(image: SourceOp, answer: ResolvedImage | PyllbError | None, read_text: ReadText) -> ImageConfig:
+    try:
+        if answer is None:
+            raise GraphError(f"nobody resolved the config of {image.identifier!r}")
+        if isinstance(answer, PyllbError):
+            raise answer
+        return ImageConfig.parse(answer.config)
+    except PyllbError as error:
+        error.sources = error.sources or source_lines(image.site, read_text)
+        raise
+
+
+@attrs.frozen(eq=False)
+class _Emitter:
+    """Appends ops to a definition, each digest once."""
+
+    encoder: OpEncoder
+    sources: SourceMap
+    ops: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    metadata: MetadataTable = attrs.field(factory=MetadataTable, init=False)
+
+    def definition(self, vertices: Iterable[Vertex], root: Output | None) -> Definition:
+        if root is None:
+            return Definition((), {})
+        for vertex in vertices:
+            self._emit(vertex)
+        data = encode_input(self.encoder.digests, root)
+        digest = _digest(data)
+        self.ops[digest] = data
+        self.metadata.add_return(digest, caps.RETURN)
+        return Definition(
+            tuple(self.ops.items()), self.metadata.encoded, tuple(self.sources.infos), self.sources.locations
+        )
+
+    def _emit(self, vertex: Vertex) -> None:
+        try:
+            data, needs = self.encoder.encode(vertex)
+            digest = _digest(data)
+            self.metadata.add(digest, vertex.constraints, needs)
+        except UnicodeEncodeError as error:
+            message = f"{error.object!r} cannot be written as UTF-8, as LLB needs it"
+            raise GraphError(message, sources=source_lines(vertex.site, self.sources.read_text)) from error
+        except GraphError as error:
+            error.sources = error.sources or source_lines(vertex.site, self.sources.read_text)
+            raise
+        self.encoder.digests[id(vertex)] = digest
+        self.sources.add(digest, vertex.site)
+        self.ops.setdefault(digest, data)
+
+
+def _digest(data: bytes) -> str:
+    return "sha256:" + hashlib.sha256(data).hexdigest()
+
+
+def _locals(vertices: Iterable[Vertex], read_text: ReadText) -> tuple[LocalUse, ...]:
+    uses: dict[str, LocalUse] = {}
+    for vertex in vertices:
+        if isinstance(vertex, SourceOp) and vertex.identifier.startswith("local://"):
+            name = vertex.identifier.removeprefix("local://")
+            use = LocalUse(name=name, dir=vertex.local, site=vertex.site)
+            first = uses.setdefault(name, use)
+            if first.dir is None:
+                uses[name] = use
+            elif use.dir is not None and _path(first.dir) != _path(use.dir):
+                raise GraphError(
+                    f"local source {name!r} is both {first.dir.path!r} and {use.dir.path!r}; give one another name=",
+                    sources=source_lines(vertex.site, read_text),
+                )
+    return tuple(uses.values())
+
+
+def _path(local: LocalDir) -> str:
+    """The directory as text, equal for two spellings of one directory in one or two files beside each other."""
+    beside = "" if local.relative_to.startswith("<") else posixpath.dirname(local.relative_to)
+    return posixpath.normpath(posixpath.join(beside, local.path))

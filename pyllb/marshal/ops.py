@@ -1,0 +1,125 @@
+"""Op encoders: one method per kind of vertex, giving the bytes that Go's client/llb gives (BuildKit 0.33.1).
+
+Every op is inputs, platform, constraints, and then its kind; the kind comes last because it is a oneof in Go.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from pyllb.errors import GraphError
+from pyllb.ir.constraints import Constraints
+from pyllb.ir.ops import DiffOp, ExecOp, FileOp, MergeOp, SourceOp, Vertex
+from pyllb.ir.platform import Platform
+from pyllb.marshal import caps
+from pyllb.marshal.evaluate import Evaluator
+from pyllb.marshal.exec import ExecEncoder
+from pyllb.marshal.files import encode_file
+from pyllb.marshal.inputs import Inputs, encode_input
+from pyllb.marshal.wire import integer, message, text, text_map, texts
+
+_NO_INPUT = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # -1
+_NO_FILTERS = b"\x5a\x00"
+_PLATFORM_SCHEMES = ("docker-image://", "oci-layout://")
+
+Encoded = tuple[bytes, tuple[str, ...]]
+"""An op's bytes, and the capabilities it needs."""
+
+
+@attrs.frozen(eq=False)
+class OpEncoder:
+    """Encodes the vertices of one marshal call, inputs before those that read them.
+
+    platform: of vertices that name none. local_unique_id: keeps two solves from sharing an upload of a local source.
+    digests: of each vertex encoded so far, by its id(); filled by the caller.
+    """
+
+    platform: Platform
+    local_unique_id: str
+    evaluator: Evaluator
+    digests: dict[int, str]
+    _exec: ExecEncoder = attrs.field(init=False)
+    _platforms: dict[Platform, bytes] = attrs.field(factory=dict, init=False)
+
+    @_exec.default
+    def _make_exec(self) -> ExecEncoder:
+        return ExecEncoder(self.evaluator)
+
+    def encode(self, vertex: Vertex) -> Encoded:
+        """Raises GraphError for what client/llb refuses."""
+        kind = type(vertex)
+        if kind is ExecOp:
+            return self.exec(vertex)  # type: ignore[arg-type]
+        if kind is SourceOp:
+            return self.source(vertex)  # type: ignore[arg-type]
+        if kind is FileOp:
+            return self.file(vertex)  # type: ignore[arg-type]
+        return self.merge(vertex) if isinstance(vertex, MergeOp) else self.diff(vertex)  # type: ignore[arg-type]
+
+    def exec(self, op: ExecOp) -> Encoded:
+        """A command. Its platform is its own, else the state's, else the call's."""
+        inputs = Inputs(self.digests)
+        body = self._exec.encode(op, inputs)
+        own = op.constraints.platform
+        platform = self._platform(own if own is not None else self.evaluator.of(op.meta).platform or self.platform)
+        data = b"".join([*inputs.fields, platform, filters(op.constraints), message(b"\x12", body)])
+        return data, caps.exec_caps(op)
+
+    def source(self, op: SourceOp) -> Encoded:
+        """Content from outside. Only images and OCI layouts keep their platform."""
+        attributes, needs = op.attributes, op.caps
+        if op.identifier.startswith("local://") and not any(name == "local.session" for name, _ in attributes):
+            attributes = (*attributes, ("local.unique", self.local_unique_id))
+            needs = (*needs, caps.LOCAL_UNIQUE)
+        platform = b""
+        if op.identifier.startswith(_PLATFORM_SCHEMES):
+            platform = self._platform(op.constraints.platform or self.platform)
+        body = text(b"\x0a", op.identifier) + text_map(b"\x12", attributes)
+        return platform + filters(op.constraints) + message(b"\x1a", body), needs
+
+    def file(self, op: FileOp) -> Encoded:
+        """File actions. The platform is left out."""
+        inputs = Inputs(self.digests)
+        body = encode_file(op.chain, self.evaluator, inputs)
+        return b"".join([*inputs.fields, filters(op.constraints), message(b"\x22", body)]), caps.FILE
+
+    def merge(self, op: MergeOp) -> Encoded:
+        """Filesystems over each other. Equal inputs are kept apart."""
+        if len(op.sources) < 2:
+            raise GraphError(f"a merge of {len(op.sources)} filesystem(s); it takes two or more")
+        inputs = [encode_input(self.digests, source) for source in op.sources]
+        body = b"".join([message(b"\x0a", integer(b"\x08", index)) for index in range(len(inputs))])
+        return b"".join([*inputs, filters(op.constraints), message(b"\x32", body)]), caps.MERGE
+
+    def diff(self, op: DiffOp) -> Encoded:
+        """What upper changes in lower; scratch is input -1."""
+        if op.lower is None and op.upper is None:
+            raise GraphError("a diff of nothing and nothing; one of the two is a filesystem")
+        inputs = [encode_input(self.digests, output) for output in op.inputs()]
+        lower = b"\x08" + _NO_INPUT if op.lower is None else b""
+        upper = b"\x08" + _NO_INPUT if op.upper is None else integer(b"\x08", len(inputs) - 1)
+        body = message(b"\x0a", lower) + message(b"\x12", upper)
+        return b"".join([*inputs, filters(op.constraints), message(b"\x3a", body)]), caps.DIFF
+
+    def _platform(self, platform: Platform) -> bytes:
+        found = self._platforms.get(platform)
+        if found is None:
+            found = self._platforms[platform] = encode_platform(platform)
+        return found
+
+
+def encode_platform(platform: Platform) -> bytes:
+    """Op.platform, as it is spelled."""
+    data = (
+        text(b"\x0a", platform.architecture)
+        + text(b"\x12", platform.os)
+        + text(b"\x1a", platform.variant)
+        + text(b"\x22", platform.os_version)
+        + texts(b"\x2a", platform.os_features)
+    )
+    return message(b"\x52", data)
+
+
+def filters(constraints: Constraints) -> bytes:
+    """Op.constraints, which is there even when it says nothing."""
+    return message(b"\x5a", texts(b"\x0a", constraints.filters)) if constraints.filters else _NO_FILTERS

@@ -1,0 +1,96 @@
+"""Source map: which lines of the user's files made which op. Mirrors pb.Source (BuildKit 0.33.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import CodeType
+
+import attrs
+
+from pyllb.errors import SourceLine
+from pyllb.ir.site import Frame, Site, range_of
+from pyllb.marshal.wire import blob, integer, message, text
+
+_Position = tuple[int | None, int | None, int | None, int | None]
+ReadText = Callable[[str], str | None]
+"""The text of a user's file by its name; None when the file is not the user's."""
+
+
+def no_text(filename: str) -> str | None:
+    """Knows no file, so that a definition gets no source map."""
+    return None
+
+
+def source_lines(site: Site, read_text: ReadText) -> tuple[SourceLine, ...]:
+    """The places of a site's frames that are in the user's files, innermost first."""
+    lines = []
+    for frame in site.frames:
+        content = read_text(frame.filename)
+        if content is not None:
+            place = frame.range()
+            lines.append(SourceLine(frame.filename, place.start_line, place.end_line, content, frame.function))
+    return tuple(lines)
+
+
+@attrs.frozen(eq=False)
+class SourceMap:
+    """Collects the files and the locations of one marshal call, encoded. Equal sites are encoded once.
+
+    infos: each file as pb.SourceInfo. locations: by op digest, the encoded items of pb.Locations.
+    """
+
+    read_text: ReadText
+    infos: list[bytes] = attrs.field(factory=list, init=False)
+    locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _files: dict[str, int | None] = attrs.field(factory=dict, init=False)
+    _frames: dict[tuple[int, int], bytes] = attrs.field(factory=dict, init=False)
+    _positions: dict[int, list[_Position]] = attrs.field(factory=dict, init=False)
+
+    def add(self, digest: str, site: Site) -> None:
+        """Add the user's frames that made the op, also when another vertex has the same digest.
+
+        The outermost comes first: the daemon reports the sources of an op in reverse, so a person reads the innermost
+        line first, whichever client prints it.
+        """
+        frames = site.frames
+        if len(frames) == 1:
+            found = self._location(frames[0])
+        else:
+            found = b"".join([self._location(frame) for frame in reversed(frames)])
+        before = self.locations.get(digest)
+        self.locations[digest] = found if before is None else before + found
+
+    def _location(self, frame: Frame) -> bytes:
+        known = (id(frame.code), frame.instruction)
+        found = self._frames.get(known)
+        if found is None:
+            found = self._frames[known] = self._encode(frame)
+        return found
+
+    def _encode(self, frame: Frame) -> bytes:
+        index = self._file(frame.filename)
+        if index is None:
+            return b""
+        place = range_of(frame.code, self._table(frame.code)[frame.instruction // 2])
+        start = integer(b"\x08", place.start_line) + integer(b"\x10", max(place.start_column, 0))
+        end = integer(b"\x08", place.end_line) + integer(b"\x10", max(place.end_column, 0))
+        lines = message(b"\x0a", start) + message(b"\x12", end)
+        return message(b"\x0a", integer(b"\x08", index) + message(b"\x12", lines))
+
+    def _table(self, code: CodeType) -> list[_Position]:
+        """Of every instruction, kept: a file may have thousands of calls, and the table is read from its start."""
+        found = self._positions.get(id(code))
+        if found is None:
+            found = self._positions[id(code)] = list(code.co_positions())
+        return found
+
+    def _file(self, filename: str) -> int | None:
+        if filename in self._files:
+            return self._files[filename]
+        content = self.read_text(filename)
+        index = None if content is None else len(self.infos)
+        if content is not None:
+            data = blob(b"\x12", content.encode("utf-8", "surrogateescape"))
+            self.infos.append(text(b"\x0a", filename) + data + text(b"\x22", "Python"))
+        self._files[filename] = index
+        return index
