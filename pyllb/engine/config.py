@@ -76,7 +76,8 @@ class Config:
 
 
 def _quote(text: str) -> str:
-    return json.dumps(text)  # a TOML basic string has JSON's escapes
+    # A TOML basic string has JSON's escapes, but no pairs of surrogates, and wants DEL escaped.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _array(values: tuple[str, ...]) -> str:
