@@ -1,0 +1,188 @@
+"""Address: where a daemon answers, and how to reach it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
+
+import attrs
+
+from pyllb.errors import ConnectError, NotThereYet, UsageError
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds a daemon has to accept a connection and to answer; buildctl's --timeout has the same default."""
+
+_LATER = (
+    *("docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh", "npipe", "docker"),
+    *("tcp+tls", "https", "fd"),
+)
+_ROOTFUL = "unix:///run/buildkit/buildkitd.sock"
+# The client's preface and an empty SETTINGS frame (RFC 9113 sections 3.4 and 6.5); a server answers with its own.
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+_FRAME_HEADER = 9
+_SETTINGS = 4
+
+
+@attrs.frozen
+class Address:
+    """A daemon's address. text: as it was written. path: the socket of unix://; host, port: of tcp://."""
+
+    text: str
+    path: str = ""
+    host: str = ""
+    port: int = 0
+
+    @property
+    def target(self) -> str:
+        """The address as grpc names it, which knows no tcp://."""
+        if self.path:
+            return f"unix://{self.path}" if self.path.startswith("/") else f"unix:{self.path}"
+        return f"dns:///[{self.host}]:{self.port}" if ":" in self.host else f"dns:///{self.host}:{self.port}"
+
+    def dial(self, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
+        """A new connection, blocking, without a timeout of its own.
+
+        timeout: seconds to connect in. Raises ConnectError.
+        """
+        try:
+            return self._dial(timeout)
+        except OSError as error:
+            raise ConnectError(self._why(error, timeout), address=self.text) from error
+
+    def _dial(self, timeout: float) -> socket.socket:
+        if self.path:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                connection.settimeout(timeout)
+                connection.connect(self.path)
+            except BaseException:
+                connection.close()
+                raise
+        else:
+            connection = socket.create_connection((self.host, self.port), timeout)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connection.settimeout(None)
+        return connection
+
+    def _why(self, error: OSError, timeout: float) -> str:
+        where = f"no daemon at {self.text!r}: "
+        if self.path and isinstance(error, FileNotFoundError):
+            return (
+                f"{where}there is no socket {self.path!r}; start buildkitd, or name another with addr or BUILDKIT_HOST"
+            )
+        if self.path and isinstance(error, PermissionError):
+            return f"{where}no permission to open {self.path!r}; root may, or the group that the daemon's config names"
+        if self.path and isinstance(error, ConnectionRefusedError):
+            what = "a socket that nobody listens on" if _is_socket(self.path) else "not a socket"
+            return f"{where}{self.path!r} is {what}; start buildkitd, or name another with addr or BUILDKIT_HOST"
+        if isinstance(error, TimeoutError):
+            return f"{where}it did not accept a connection within {timeout:g} s"
+        return f"{where}{error.strerror or error}"
+
+    def probe(self, timeout: float = CONNECT_TIMEOUT) -> None:
+        """Make sure that something which speaks HTTP/2, as buildkitd does, answers.
+
+        It is one more connection, of a quarter of a millisecond; grpc alone would wait for a silent peer as long as
+        its caller does, and call every failure the same. timeout: in seconds. Raises ConnectError.
+        """
+        with self.dial(timeout) as connection:
+            connection.settimeout(timeout)
+            try:
+                connection.sendall(_HELLO)
+                header = _read(connection, _FRAME_HEADER)
+            except TimeoutError as error:
+                message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
+                raise ConnectError(message, address=self.text) from error
+            except OSError as error:
+                raise ConnectError(
+                    f"{self.text!r} closed the connection: {error.strerror}", address=self.text
+                ) from error
+        self._check_hello(header)
+
+    def _check_hello(self, header: bytes) -> None:
+        if len(header) == _FRAME_HEADER and header[3] == _SETTINGS:
+            return
+        if header.startswith(b"HTTP/1"):
+            what = "speaks HTTP/1, not HTTP/2; Docker's own socket, say, is not buildkitd's"
+        elif header[:1] == b"\x15":
+            what = "wants TLS, which pyllb does not speak yet"
+        else:
+            what = "closed the connection" if not header else "does not speak HTTP/2"
+        raise ConnectError(f"{self.text!r} {what}; an address of buildkitd is wanted", address=self.text)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    data = b""
+    while len(data) < size and (more := connection.recv(size - len(data))):
+        data += more
+    return data
+
+
+def parse_address(text: str) -> Address:
+    """Read `unix:///path` or `tcp://host:port`.
+
+    Raises NotThereYet for the other schemes that buildctl knows, and UsageError for what is no address.
+    """
+    scheme, mark, rest = text.partition("://")
+    if scheme in _LATER and mark:
+        raise NotThereYet(
+            f"addresses of the scheme {scheme!r}, as in {text!r}; unix:///path and tcp://host:port are there"
+        )
+    if scheme == "unix" and mark and rest:
+        return Address(text, path=rest)
+    if scheme == "tcp" and mark:
+        return _tcp(text)
+    raise UsageError(f"{text!r} is not a daemon's address; write unix:///path/to/buildkitd.sock or tcp://host:port")
+
+
+def _tcp(text: str) -> Address:
+    parts = urlsplit(text)
+    host, port = parts.hostname, _port(parts)
+    if not host or not port or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
+        raise UsageError(f"{text!r} is not a daemon's address; tcp:// takes a host and a port, as tcp://localhost:1234")
+    return Address(text, host=host, port=port)
+
+
+def _port(parts: SplitResult) -> int:
+    try:
+        return parts.port or 0
+    except ValueError:  # out of range, or no number
+        return 0
+
+
+def default_addresses(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """The addresses tried when none is named: the rootful socket, then the rootless one of this user.
+
+    environ: None means this process'. buildctl 0.33.1 tries the first only.
+    """
+    values = os.environ if environ is None else environ
+    runtime = values.get("XDG_RUNTIME_DIR")
+    rootless = (f"unix://{runtime}/buildkit/buildkitd.sock",) if runtime else ()
+    return (_ROOTFUL, *rootless)
+
+
+def find_address(addr: str | None = None, environ: Mapping[str, str] | None = None) -> Address:
+    """addr when it is given, else BUILDKIT_HOST, else the first default socket that exists, else the rootful one.
+
+    environ: None means this process'. Raises as parse_address does.
+    """
+    values = os.environ if environ is None else environ
+    named = addr or values.get("BUILDKIT_HOST")
+    if named:
+        return parse_address(named)
+    addresses = [parse_address(text) for text in default_addresses(values)]
+    return next((address for address in addresses if Path(address.path).exists()), addresses[0])

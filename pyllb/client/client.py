@@ -1,0 +1,340 @@
+"""Client: a connection to a daemon, and all that can be asked over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pyllb.client.address import Address, find_address
+from pyllb.client.compile import as_platform
+from pyllb.client.options import Options, read_options
+from pyllb.client.result import Result, together
+from pyllb.client.sink import Sink
+from pyllb.client.specs.cache import Caches
+from pyllb.client.specs.output import Outputs
+from pyllb.client.specs.secret import SecretSpecs
+from pyllb.client.specs.ssh import SshSpecs
+from pyllb.client.task import Cancellation, Task
+from pyllb.errors import PyllbError, UsageError
+from pyllb.ir.image import ResolvedImage
+from pyllb.ir.ops import Node
+from pyllb.ir.platform import Platform
+from pyllb.marshal.definition import Definition
+from pyllb.marshal.lower import Lowered, ResolveImage
+
+if TYPE_CHECKING:  # these load grpc, which waits until something connects
+    from pyllb.client.connection import Connection
+    from pyllb.client.daemon import Info, UsageRecord, Worker
+    from pyllb.client.solving import Plan
+
+Targets = Node | Iterable[Node] | Mapping[str, Node]
+"""What can be solved: one filesystem, several, or several by name."""
+
+_CONTROL = "/moby.buildkit.v1.Control/"
+_CALL_TIMEOUT = 30.0
+
+
+def solve(
+    target: Targets,
+    *,
+    addr: str | Address | None = None,
+    output: Outputs = None,
+    cache_from: Caches = None,
+    cache_to: Caches = None,
+    platform: str | Platform | None = None,
+    secrets: SecretSpecs = None,
+    ssh: SshSpecs = None,
+    no_cache: bool = False,
+    allow: str | Iterable[str] | None = (),
+    progress: Sink | None = None,
+    timeout: float | None = None,
+    local: Mapping[str, str | os.PathLike[str]] | None = None,
+    docker_config: str | os.PathLike[str] | None = None,
+) -> Result:
+    """Build on a daemon, over a connection of this call's own. Client.solve says what each option is.
+
+    addr: such as "unix:///run/buildkit/buildkitd.sock" or "tcp://host:1234"; None is BUILDKIT_HOST, else the usual
+    sockets. Raises as Client.solve does, and ConnectError when no daemon answers.
+    """
+    with Client(addr, docker_config=docker_config) as client:
+        return client.solve(
+            target,
+            output=output,
+            cache_from=cache_from,
+            cache_to=cache_to,
+            platform=platform,
+            secrets=secrets,
+            ssh=ssh,
+            no_cache=no_cache,
+            allow=allow,
+            progress=progress,
+            timeout=timeout,
+            local=local,
+        )
+
+
+class Client:
+    """A connection to a daemon. A context manager; it connects at the first call that needs it.
+
+    addr: as in solve(). docker_config: the directory of the config.json with registry logins; None is $DOCKER_CONFIG,
+    else ~/.docker. Its methods may be called from several threads. It prints nothing.
+    """
+
+    def __init__(
+        self, addr: str | Address | None = None, *, docker_config: str | os.PathLike[str] | None = None
+    ) -> None:
+        self.address = addr if isinstance(addr, Address) else find_address(addr)
+        self._docker_config = docker_config
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection; a solve that still runs in another thread fails."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _connected(self) -> Connection:
+        from pyllb.client.connection import Connection
+
+        if self._connection is None:
+            self._connection = Connection(self.address)
+        return self._connection
+
+    def solve(
+        self,
+        target: Targets,
+        *,
+        output: Outputs = None,
+        cache_from: Caches = None,
+        cache_to: Caches = None,
+        platform: str | Platform | None = None,
+        secrets: SecretSpecs = None,
+        ssh: SshSpecs = None,
+        no_cache: bool = False,
+        allow: str | Iterable[str] | None = (),
+        progress: Sink | None = None,
+        timeout: float | None = None,
+        local: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> Result:
+        """Build a filesystem, and export it.
+
+        target: what is built; of several, a list or a mapping by name, one after the other.
+        output: one of buildctl's strings (`type=local,dest=out`), an Export, or a list of these; None keeps the result
+        in the daemon's cache. With several targets, `{target}` in a dest or a name becomes the target's name or index.
+        cache_from, cache_to: the build cache; see parse_cache_from and parse_cache_to in pyllb.client.specs.cache for
+        the strings. platform: "linux/arm64", say; None is the daemon's own. secrets: a mapping of id to value, Path or
+        function, or buildctl's strings. ssh: "default", "id=socket", or a mapping of id to socket. no_cache: run every
+        step anew; the cache mounts it uses then start empty, which is what BuildKit does. allow: "network.host",
+        "security.insecure". progress: takes the events, and is closed at the end; None is silence. timeout: seconds for
+        all of it. local: another directory for a local source, by its name.
+
+        Raises UsageError for an option, GraphError for the graph, ConnectError, UnsupportedError, SolveError when the
+        build fails (ExecError for a command), SolveTimeout. KeyboardInterrupt ends the build on the daemon too.
+        """
+        try:
+            options = read_options(
+                output=output,
+                cache_from=cache_from,
+                cache_to=cache_to,
+                platform=platform,
+                secrets=secrets,
+                ssh=ssh,
+                no_cache=no_cache,
+                allow=allow,
+                progress=progress,
+                local=local,
+                docker_config=self._docker_config,
+            )
+            return self._solve(target, options, timeout)
+        finally:
+            if progress is not None:
+                progress.close()
+
+    def _solve(self, target: Targets, options: Options, timeout: float | None) -> Result:
+        from pyllb.client.solving import plan
+
+        nodes = named(target)
+        if len(nodes) == 1:
+            plans = {name: plan(node, options) for name, node in nodes.items()}
+        else:
+            plans = {name: plan(node, _for_target(options, name)) for name, node in nodes.items()}
+        results = Task(_Solving(self, plans), name="pyllb-solve").run(timeout)
+        return results[""] if list(results) == [""] else together(results)
+
+    def compile(
+        self,
+        node: Node,
+        *,
+        platform: str | Platform | None = None,
+        source_map: bool = True,
+        local_unique_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Lowered:
+        """As compile_node, with image configs from the daemon. platform: None is the daemon's own."""
+        options = self._options(platform)
+        return Task(_Compiling(self, node, options, source_map, local_unique_id), name="pyllb-compile").run(timeout)
+
+    def dump(
+        self,
+        node: Node,
+        *,
+        platform: str | Platform | None = None,
+        source_map: bool = True,
+        local_unique_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Definition:
+        """The LLB that solve would send, image configs applied; see pyllb.dump. platform: None is the daemon's own."""
+        return self.compile(
+            node, platform=platform, source_map=source_map, local_unique_id=local_unique_id, timeout=timeout
+        ).definition
+
+    def resolve(
+        self, ref: str, *, platform: str | Platform | None = None, mode: str = "default", timeout: float | None = None
+    ) -> ResolvedImage:
+        """The config and digest of an image, as the daemon sees it.
+
+        ref: with its registry, such as "docker.io/library/alpine:3". platform: None is linux on this machine's
+        architecture. mode: default, pull or local. Raises ResolveError.
+        """
+        image = ResolveImage(ref, as_platform(platform), mode)
+        answer = Task(_Resolving(self, image, self._options(None)), name="pyllb-resolve").run(timeout)
+        if isinstance(answer, PyllbError):
+            raise answer
+        return answer
+
+    def _options(self, platform: str | Platform | None) -> Options:
+        return read_options(platform=platform, docker_config=self._docker_config)
+
+    def info(self) -> Info:
+        """Which program answers. Raises UnsupportedError for daemons before 0.11, which do not say."""
+        from pyllb._pb import control_pb2
+        from pyllb.client.daemon import Info
+
+        request = control_pb2.InfoRequest()
+        reply = self._connected().call(f"{_CONTROL}Info", request, control_pb2.InfoResponse, timeout=_CALL_TIMEOUT)
+        version = reply.buildkitVersion
+        return Info(version.package, version.version, version.revision)
+
+    def workers(self) -> tuple[Worker, ...]:
+        """The daemon's workers, the one that builds first."""
+        from pyllb._pb import control_pb2
+        from pyllb.client.daemon import worker_of
+
+        request, reply = control_pb2.ListWorkersRequest(), control_pb2.ListWorkersResponse
+        return tuple(
+            map(
+                worker_of,
+                self._connected().call(f"{_CONTROL}ListWorkers", request, reply, timeout=_CALL_TIMEOUT).record,
+            )
+        )
+
+    def disk_usage(self, *, filters: Iterable[str] = ()) -> tuple[UsageRecord, ...]:
+        """What the daemon keeps.
+
+        filters: containerd's, such as "type==exec.cachemount"; a comma in one is and, several are or.
+        """
+        from pyllb._pb import control_pb2
+        from pyllb.client.daemon import usage_of
+
+        request, reply = control_pb2.DiskUsageRequest(filter=_texts(filters)), control_pb2.DiskUsageResponse
+        return tuple(map(usage_of, self._connected().call(f"{_CONTROL}DiskUsage", request, reply).record))
+
+    def prune(self, *, filters: Iterable[str] = (), all: bool = False) -> tuple[UsageRecord, ...]:
+        """Remove what the daemon keeps and nothing uses, cache mounts among it; returns what was removed.
+
+        filters: as in disk_usage; none is everything. all: internal and frontend records too.
+        """
+        from pyllb._pb import control_pb2
+        from pyllb.client.daemon import usage_of
+
+        request = control_pb2.PruneRequest(filter=_texts(filters), all=all)
+        return tuple(map(usage_of, self._connected().all(f"{_CONTROL}Prune", request, control_pb2.UsageRecord)))
+
+
+def _texts(filters: Iterable[str]) -> list[str]:
+    return [filters] if isinstance(filters, str) else list(filters)
+
+
+def named(target: Targets) -> dict[str, Node]:
+    """The nodes of a target by name: a single one's is "", a list's are its indices. Raises UsageError."""
+    if isinstance(target, Mapping):
+        nodes = {str(name): node for name, node in target.items()}
+    elif hasattr(target, "output"):
+        nodes = {"": target}
+    elif isinstance(target, Iterable):
+        nodes = {str(index): node for index, node in enumerate(target)}
+    else:
+        raise UsageError(f"solve: {target!r} is no filesystem, nor a list or a mapping of them")
+    for name, node in nodes.items():
+        if not hasattr(node, "output"):
+            raise UsageError(f"solve: {node!r}{f' (target {name!r})' if name else ''} is no filesystem, such as fs()")
+    if not nodes:
+        raise UsageError("solve: there is no target in an empty list")
+    return nodes
+
+
+def _for_target(options: Options, name: str) -> Options:
+    return attrs.evolve(options, exports=tuple(export.for_target(name) for export in options.exports))
+
+
+@attrs.frozen
+class _Solving:
+    """The work of solve(): the plans, one after the other."""
+
+    client: Client
+    plans: Mapping[str, Plan]
+
+    def __call__(self, cancellation: Cancellation) -> dict[str, Result]:
+        from pyllb.client.solving import solve_plan
+
+        connection = self.client._connected()
+        return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
+
+
+@attrs.frozen
+class _Compiling:
+    """The work of compile()."""
+
+    client: Client
+    node: Node
+    options: Options
+    source_map: bool
+    local_unique_id: str | None
+
+    def __call__(self, cancellation: Cancellation) -> Lowered:
+        from pyllb.client.solving import compile_with_daemon
+
+        return compile_with_daemon(
+            self.client._connected(),
+            self.node,
+            self.options,
+            cancellation,
+            source_map=self.source_map,
+            local_unique_id=self.local_unique_id,
+        )
+
+
+@attrs.frozen
+class _Resolving:
+    """The work of resolve()."""
+
+    client: Client
+    image: ResolveImage
+    options: Options
+
+    def __call__(self, cancellation: Cancellation) -> ResolvedImage | PyllbError:
+        from pyllb.client.solving import resolve_images
+
+        return resolve_images(self.client._connected(), [self.image], self.options, cancellation)[self.image]

@@ -1,0 +1,106 @@
+"""Compiling: a node into LLB, with image configs from wherever the caller has them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import linecache
+import os
+import platform as machine
+import sys
+import sysconfig
+from collections.abc import Callable, Mapping
+
+from pyllb.errors import PyllbError
+from pyllb.ir.image import ResolvedImage
+from pyllb.ir.ops import Node
+from pyllb.ir.platform import Platform, normalize_architecture, parse_platform
+from pyllb.marshal.definition import Definition
+from pyllb.marshal.lower import Lowered, ResolveImage, lower
+from pyllb.marshal.sourcemap import no_text
+
+Resolver = Callable[[frozenset[ResolveImage]], Mapping[ResolveImage, ResolvedImage | PyllbError]]
+"""Answers, for each image asked for, with its config, or with the error that the build then fails with."""
+
+# A dump is to be the same on every run and every machine; a solve takes a random id.
+_DUMP_ID = hashlib.sha256(b"pyllb dump").hexdigest()[:25]
+
+
+def dump(
+    node: Node,
+    *,
+    platform: str | Platform | None = None,
+    resolver: Resolver | None = None,
+    source_map: bool = True,
+    local_unique_id: str | None = None,
+) -> Definition:
+    """The LLB of a node, as Go's client/llb would marshal it (BuildKit 0.33.1). Opens no connection.
+
+    platform: what a state that names none is for, such as "linux/arm64"; None is linux on this machine's
+    architecture. resolver: gives image configs; None applies none of them, which is Go's rule without a resolver.
+    source_map: whether the definition says which lines of the user's files made each op. local_unique_id: the
+    attribute local.unique of local sources; None is a fixed one, so that a dump is the same each time.
+    Raises GraphError for a build that cannot be, OptionError for a platform that is none.
+    """
+    return compile_node(
+        node, platform=platform, resolver=resolver, source_map=source_map, local_unique_id=local_unique_id
+    ).definition
+
+
+def compile_node(
+    node: Node,
+    *,
+    platform: str | Platform | None = None,
+    resolver: Resolver | None = None,
+    source_map: bool = True,
+    local_unique_id: str | None = None,
+) -> Lowered:
+    """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
+    steps = lower(
+        node,
+        platform=as_platform(platform),
+        local_unique_id=_DUMP_ID if local_unique_id is None else local_unique_id,
+        resolve=resolver is not None,
+        read_text=user_text if source_map else no_text,
+    )
+    try:
+        wanted = next(steps)
+        while resolver is not None:
+            wanted = steps.send(resolver(wanted))
+        raise AssertionError("lowering asks for images only when it may")
+    except StopIteration as done:
+        lowered: Lowered = done.value
+        return lowered
+
+
+def as_platform(value: str | Platform | None) -> Platform:
+    """A platform as given; None is linux on this machine's architecture. Raises OptionError."""
+    if isinstance(value, Platform):
+        return value.normalized()
+    return host_platform() if value is None else parse_platform(value, host=host_platform())
+
+
+def host_platform() -> Platform:
+    """linux on this machine's architecture, as Go's client takes when none is said."""
+    return Platform("linux", *normalize_architecture(machine.machine() or "amd64"))
+
+
+def user_text(filename: str) -> str | None:
+    """The text of a file with Python code; "" when it cannot be had, None when the file is not the user's.
+
+    Not the user's: the standard library, installed packages, and pyllb. The text is the one that tracebacks show.
+    """
+    if filename.startswith(_foreign()):
+        return None
+    return "".join(linecache.getlines(filename))
+
+
+@functools.cache
+def _foreign() -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    found |= {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
+    found.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    # A frame's file is as the import system had it, which may be a link to what sysconfig says.
+    found |= {os.path.realpath(path) for path in found}
+    return ("<frozen ", *(path + os.sep for path in sorted(found)))

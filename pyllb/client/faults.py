@@ -1,0 +1,168 @@
+"""Faults: what a failed call says, as one of pyllb's errors.
+
+The daemon puts typed details beside a status: a google.rpc.Status in the trailer grpc-status-details-bin whose details
+are JSON, not protobuf, under the type names of errdefs (BuildKit 0.33.1).
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Iterable, Mapping
+
+import attrs
+import grpc
+from google.protobuf.message import DecodeError
+
+from pyllb._pb import ops_pb2, status_pb2
+from pyllb.client.record import Record
+from pyllb.errors import (
+    ConnectError,
+    ExecError,
+    PyllbError,
+    SolveCanceled,
+    SolveError,
+    SourceLine,
+    UnsupportedError,
+)
+from pyllb.marshal.definition import Definition
+
+DETAILS = "grpc-status-details-bin"
+_UNKNOWN_EXIT = 255
+
+
+@attrs.frozen
+class Blame:
+    """What the details of a failed call say, read.
+
+    digest: of the failed vertex, "" when none is to blame. exit_code: of a command, None when none failed. sources: as
+    the daemon has them, innermost first.
+    """
+
+    message: str
+    code: str
+    digest: str = ""
+    exit_code: int | None = None
+    sources: tuple[SourceLine, ...] = ()
+    typed: bool = False
+
+
+def read_status(error: grpc.RpcError) -> status_pb2.Status:
+    """The whole status of a failed call, its details among it; just code and message when it has none."""
+    if not isinstance(error, grpc.Call):
+        return status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS and isinstance(value, bytes):
+            try:
+                return status_pb2.Status.FromString(value)
+            except DecodeError:
+                break
+    return status_pb2.Status(code=error.code().value[0], message=error.details() or "")
+
+
+def read_blame(error: grpc.RpcError) -> Blame:
+    """What a failed call says."""
+    status = read_status(error)
+    digest, exit_code = "", None
+    sources: list[SourceLine] = []
+    for detail in status.details:
+        kind = detail.type_url.rpartition("/")[2]
+        value = _json(detail.value)
+        if kind == "errdefs.Vertex+json":
+            digest = digest or str(value.get("digest", ""))
+        elif kind == "errdefs.Source+json":
+            sources += _source(value)
+        elif kind == "gatewayapi.ExitMessage+json":
+            exit_code = _number(value.get("Code"), _UNKNOWN_EXIT)
+    code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
+    return Blame(status.message, code, digest, exit_code, tuple(sources), typed=bool(status.details))
+
+
+def _json(data: bytes) -> Mapping[str, object]:
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object, default: int) -> int:
+    return value if isinstance(value, int) else default
+
+
+def _source(value: Mapping[str, object]) -> Iterable[SourceLine]:
+    info = value.get("info")
+    ranges = value.get("ranges")
+    if not isinstance(info, dict) or not isinstance(ranges, list):
+        return
+    try:
+        text = base64.b64decode(str(info.get("data", ""))).decode(errors="replace")
+    except ValueError:
+        text = ""
+    starts = [_line(entry, "start") for entry in ranges]
+    ends = [_line(entry, "end") for entry in ranges]
+    if any(starts):
+        yield SourceLine(str(info.get("filename", "")), min(filter(None, starts)), max(ends), text)
+
+
+def _line(entry: object, which: str) -> int:
+    place = entry.get(which) if isinstance(entry, dict) else None
+    return _number(place.get("line"), 0) if isinstance(place, dict) else 0
+
+
+def fault(
+    error: grpc.RpcError, *, address: str, definition: Definition | None = None, record: Record | None = None
+) -> PyllbError:
+    """The error of pyllb for a failed call.
+
+    address: of the daemon. definition, record: of the solve it belongs to; they give the command, the user's lines
+    and the last output of the failed vertex.
+    """
+    blame = read_blame(error)
+    # The daemon's own errors have details, a stack at least; a status made on this side has none.
+    if blame.code == "UNAVAILABLE" and not blame.typed:
+        return _lost(blame, address, record)
+    if blame.code == "UNIMPLEMENTED" and not blame.digest:
+        return UnsupportedError(f"the daemon at {address!r} is too old for this: {blame.message}")
+    return solve_error(blame, definition=definition, record=record)
+
+
+def _lost(blame: Blame, address: str, record: Record | None) -> ConnectError:
+    running = record.running() if record else ()
+    during = f", while {', '.join(map(repr, running[:3]))} ran" if running else ""
+    return ConnectError(
+        f"the connection to the daemon at {address!r} was lost{during}: {blame.message}", address=address
+    )
+
+
+def solve_error(blame: Blame, *, definition: Definition | None = None, record: Record | None = None) -> SolveError:
+    """The error of a build that failed as blame says."""
+    digest = blame.digest or (record.failed() if record else "")
+    sources = (definition.source_lines(digest) if definition and digest else ()) or blame.sources
+    vertex = record.name(digest) if record else ""
+    logs = record.log(digest) if record else ()
+    if blame.exit_code is not None:
+        command = _command(definition, digest) or vertex
+        ended = "failed" if blame.exit_code == _UNKNOWN_EXIT else f"ended with exit code {blame.exit_code}"
+        return ExecError(
+            f"{command!r} {ended}" if blame.exit_code != _UNKNOWN_EXIT else f"{command!r} {ended}: {blame.message}",
+            command=command,
+            process_exit_code=blame.exit_code,
+            sources=sources,
+            vertex=vertex,
+            digest=digest,
+            logs=logs,
+            code=blame.code,
+        )
+    kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
+    return kind(blame.message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
+
+
+def _command(definition: Definition | None, digest: str) -> str:
+    """The argv of an exec as one line; a shell's script as it stands, without the quotes a shell would need."""
+    data = dict(definition.ops).get(digest) if definition else None
+    if data is None:
+        return ""
+    args = list(ops_pb2.Op.FromString(data).exec.meta.args)
+    return f"{args[0]} -c {args[2]}" if len(args) == 3 and args[1] == "-c" else shlex.join(args)

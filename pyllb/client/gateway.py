@@ -1,0 +1,194 @@
+"""Bridge: the calls of BuildKit's LLB bridge, by which this side is the frontend of a build of its own."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from pyllb._pb import gateway_pb2, ops_pb2, status_pb2
+from pyllb.client.connection import Connection, Pending
+from pyllb.client.faults import read_blame, read_status
+from pyllb.client.specs.cache import CacheSpec
+from pyllb.client.task import Cancellation
+from pyllb.errors import PyllbError, ResolveError
+from pyllb.ir.image import ResolvedImage
+from pyllb.ir.platform import Platform
+from pyllb.marshal.lower import ResolveImage
+
+Reply = TypeVar("Reply", bound=Message)
+Resolving = Pending[gateway_pb2.ResolveSourceMetaResponse] | Pending[gateway_pb2.ResolveImageConfigResponse]
+
+_SERVICE = "/moby.buildkit.v1.frontend.LLBBridge/"
+_BUILD_ID = "buildkit-controlapi-buildid"
+# A ping waits for the build to be registered, which a busy daemon does late; Go's client gives it as long.
+_PING_TIMEOUT = 15.0
+_RETURN_TIMEOUT = 5.0
+_EVALUATE = "gateway.solve.evaluate"
+_METARESOLVER = "source.metaresolver"
+# What daemons had before they told: grpcclient.defaultLLBCaps of BuildKit 0.33.1.
+_OLD_LLB_CAPS = frozenset(
+    (
+        *("source.image", "source.local", "source.local.unique", "source.local.sessionid"),
+        *("source.local.includepatterns", "source.local.followpaths", "source.local.excludepatterns"),
+        *("source.local.sharedkeyhint", "source.git", "source.git.keepgitdir", "source.git.fullurl", "source.http"),
+        *("source.http.checksum", "source.http.perm", "source.http.uidgid", "source.buildop.llbfilename"),
+        *("exec.meta.base", "exec.meta.proxyenv", "exec.mount.bind", "exec.mount.cache", "exec.mount.cache.sharing"),
+        *("exec.mount.selector", "exec.mount.tmpfs", "exec.mount.secret", "constraints", "platform"),
+        *("meta.ignorecache", "meta.description", "meta.exportcache"),
+    )
+)
+
+
+class BridgeStopped(Exception):
+    """A call of the bridge was ended because its build is over."""
+
+
+class Bridge:
+    """The bridge of the build `ref`. Calls end, with BridgeStopped, when stop() is called or the work is cancelled."""
+
+    def __init__(self, connection: Connection, ref: str, cancellation: Cancellation) -> None:
+        self._connection = connection
+        self._metadata = ((_BUILD_ID, ref),)
+        self._lock = threading.Lock()
+        self._running: set[Pending[Message]] = set()
+        self._stopped = False
+        self.llb_caps: frozenset[str] = frozenset()
+        self.caps: frozenset[str] = frozenset()
+        self.platform = Platform("linux", "amd64")
+        cancellation.on_cancel(self.stop)
+
+    def stop(self) -> None:
+        """End all calls. It does not block."""
+        with self._lock:
+            self._stopped = True
+            running = tuple(self._running)
+        for pending in running:
+            pending.cancel()
+
+    def ping(self) -> None:
+        """Ask what the daemon can: fills caps, llb_caps and platform, which is its first worker's own."""
+        pong = self._call("Ping", gateway_pb2.PingRequest(), gateway_pb2.PongResponse, timeout=_PING_TIMEOUT)
+        self.caps = frozenset(cap.ID for cap in pong.FrontendAPICaps if cap.Enabled)
+        self.llb_caps = frozenset(cap.ID for cap in pong.LLBCaps if cap.Enabled) or _OLD_LLB_CAPS
+        for worker in pong.Workers[:1]:
+            for platform in worker.platforms[:1]:
+                self.platform = platform_of(platform)
+
+    def resolve(self, wanted: Iterable[ResolveImage]) -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+        """The configs of images, asked for all at once; a ResolveError where there is none."""
+        starts = {image: self._start_resolve(image) for image in wanted}
+        return {image: self._resolved(image, pending) for image, pending in starts.items()}
+
+    def _start_resolve(
+        self, image: ResolveImage
+    ) -> Pending[gateway_pb2.ResolveSourceMetaResponse] | Pending[gateway_pb2.ResolveImageConfigResponse]:
+        name = f"resolve image config for {image.ref}"
+        if _METARESOLVER in self.caps:
+            request = gateway_pb2.ResolveSourceMetaRequest(
+                Source=ops_pb2.SourceOp(identifier=f"docker-image://{image.ref}"),
+                Platform=platform_message(image.platform),
+                LogName=name,
+                ResolveMode=image.mode,
+            )
+            return self._start("ResolveSourceMeta", request, gateway_pb2.ResolveSourceMetaResponse)
+        return self._start(
+            "ResolveImageConfig",
+            gateway_pb2.ResolveImageConfigRequest(
+                Ref=image.ref, Platform=platform_message(image.platform), LogName=name, ResolveMode=image.mode
+            ),
+            gateway_pb2.ResolveImageConfigResponse,
+        )
+
+    def _resolved(self, image: ResolveImage, pending: Resolving) -> ResolvedImage | PyllbError:
+        try:
+            answer = self._finish(pending)
+        except grpc.RpcError as error:
+            blame = read_blame(error)
+            if blame.code in ("UNAVAILABLE", "CANCELLED") and not blame.typed:
+                raise  # the connection is lost, which is no fault of this image
+            return ResolveError(f"image {image.ref!r} ({image.platform}): {blame.message}", code=blame.code)
+        if isinstance(answer, gateway_pb2.ResolveSourceMetaResponse):
+            return ResolvedImage(image.ref, answer.Image.Digest, answer.Image.Config)
+        assert isinstance(answer, gateway_pb2.ResolveImageConfigResponse)  # it is one of the two
+        return ResolvedImage(image.ref, answer.Digest, answer.Config)
+
+    def solve(self, definition: ops_pb2.Definition, imports: Iterable[CacheSpec]) -> str:
+        """Build a definition to its end, and return the id of the result; "" is an empty filesystem."""
+        entries = [gateway_pb2.CacheOptionsEntry(Type=spec.type, Attrs=dict(spec.attributes)) for spec in imports]
+        request = gateway_pb2.SolveRequest(
+            Definition=definition,
+            allowResultReturn=True,
+            allowResultArrayRef=True,
+            Evaluate=_EVALUATE in self.caps,
+            CacheImports=entries,
+        )
+        answer = self._call("Solve", request, gateway_pb2.SolveResponse)
+        ref = answer.result.ref.id or answer.ref
+        if ref and _EVALUATE not in self.caps:
+            # Nothing runs before something is read of it.
+            stat = gateway_pb2.StatFileRequest(Ref=ref, Path=".")
+            self._call("StatFile", stat, gateway_pb2.StatFileResponse)
+        return ref
+
+    def finish(self, ref: str, metadata: Mapping[str, bytes]) -> None:
+        """Give the build its result, which it then exports. ref "": an empty filesystem."""
+        result = gateway_pb2.Result(ref=gateway_pb2.Ref(id=ref), metadata=dict(metadata))
+        self._call("Return", gateway_pb2.ReturnRequest(result=result), gateway_pb2.ReturnResponse)
+
+    def fail(self, error: grpc.RpcError | None) -> None:
+        """Give the build the error it fails with, so that the daemon's history has it. Its own failure is no matter."""
+        status = status_pb2.Status(code=1, message="the client ended the build")
+        if error is not None:
+            status = read_status(error)
+            # Each hop turns the order of details about; Go's client sends them as if it had wrapped the error itself.
+            details = list(status.details)[::-1]
+            del status.details[:]
+            status.details.extend(details)
+        request = gateway_pb2.ReturnRequest(error=status)
+        try:
+            self._call("Return", request, gateway_pb2.ReturnResponse, timeout=_RETURN_TIMEOUT)
+        except (grpc.RpcError, BridgeStopped):
+            return
+
+    def _call(self, method: str, request: Message, reply: type[Reply], timeout: float | None = None) -> Reply:
+        return self._finish(self._start(method, request, reply, timeout))
+
+    def _start(self, method: str, request: Message, reply: type[Reply], timeout: float | None = None) -> Pending[Reply]:
+        path = _SERVICE + method
+        pending = self._connection.pending(path, request, reply, metadata=self._metadata, timeout=timeout)
+        with self._lock:
+            self._running.add(pending)
+            stopped = self._stopped
+        if stopped:
+            pending.cancel()
+        return pending
+
+    def _finish(self, pending: Pending[Reply]) -> Reply:
+        try:
+            return pending.result()
+        except grpc.FutureCancelledError:
+            raise BridgeStopped from None
+        finally:
+            with self._lock:
+                self._running.discard(pending)
+
+
+def platform_of(message: ops_pb2.Platform) -> Platform:
+    """A worker's platform."""
+    features = tuple(message.OSFeatures)
+    return Platform(message.OS, message.Architecture, message.Variant, message.OSVersion, features).normalized()
+
+
+def platform_message(platform: Platform) -> ops_pb2.Platform:
+    """A platform as the daemon takes it."""
+    return ops_pb2.Platform(
+        OS=platform.os,
+        Architecture=platform.architecture,
+        Variant=platform.variant,
+        OSVersion=platform.os_version,
+        OSFeatures=platform.os_features,
+    )

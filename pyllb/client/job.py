@@ -1,0 +1,172 @@
+"""Job: one build of ours on the daemon, with all that it holds open; everything is closed when its block ends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+
+import grpc
+
+from pyllb._pb import control_pb2
+from pyllb.client.connection import Connection, Pending
+from pyllb.client.faults import fault
+from pyllb.client.feed import Feed
+from pyllb.client.gateway import Bridge, BridgeStopped
+from pyllb.client.options import Options
+from pyllb.client.record import Record
+from pyllb.client.task import Cancellation
+from pyllb.errors import ConnectError, PyllbError, SessionError, SolveError
+from pyllb.marshal.definition import Definition
+from pyllb.session.call import Attachable
+from pyllb.session.ids import new_id
+from pyllb.session.session import Session
+
+_SOLVE = "/moby.buildkit.v1.Control/Solve"
+# What the daemon may take to end a build that was given an error; Go's client waits as long.
+_ENDING = 5.0
+
+
+class Job:
+    """Control.Solve in gateway mode, with a session, the Status stream, and the bridge. A context manager.
+
+    Mirrors client.Build of BuildKit 0.33.1: the request has no definition; what is built goes through the bridge.
+    internal: kept out of the daemon's history.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        options: Options,
+        cancellation: Cancellation,
+        *,
+        attachables: Iterable[Attachable],
+        shared_key: str = "",
+        annotations: Iterable[tuple[str, str]] = (),
+        internal: bool = False,
+    ) -> None:
+        self.ref = new_id()
+        self.record = Record()
+        self.bridge = Bridge(connection, self.ref, cancellation)
+        self.definition: Definition | None = None
+        self._connection = connection
+        self._cancellation = cancellation
+        self._session = Session(attachables, shared_key=shared_key)
+        self._feed = Feed(connection, self.ref, self.record, options.sink, cancellation.cancel)
+        self._request = _request(self.ref, self._session.id, options, annotations, internal)
+        self._control: Pending[control_pb2.SolveResponse] | None = None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Job:
+        try:
+            self._cancellation.check()
+            self._session.start(self._connection.address.dial)
+            self._control = self._connection.pending(_SOLVE, self._request, control_pb2.SolveResponse)
+            self._control.add_done_callback(self._on_end)
+            self._cancellation.on_cancel(self._control.cancel)
+            self._feed.start()
+        except BaseException:
+            self._close(failed=True)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close(failed=error is not None)
+
+    def _close(self, *, failed: bool) -> None:
+        """End the build if it has not, hear its last events, close the session."""
+        if failed and self._control is not None:
+            self._control.cancel()
+        self.bridge.stop()
+        self._feed.finish(cancelled=failed)
+        self._session.close()
+
+    def _on_end(self, _: object) -> None:
+        # A build that failed answers no bridge call any more; one that did not, answers the Return that ended it.
+        if self._control is not None and (self._control.cancelled() or self._control.exception() is not None):
+            self.bridge.stop()
+        self._ended.set()
+
+    def finish(self, ref: str, metadata: Mapping[str, bytes]) -> Mapping[str, str]:
+        """Let the build export the result ref, and return the exporters' response."""
+        assert self._control is not None  # by __enter__
+        self.bridge.finish(ref, metadata)
+        try:
+            return dict(self._control.result().ExporterResponse)
+        except grpc.FutureCancelledError:
+            raise BridgeStopped from None
+
+    def fault(self, error: grpc.RpcError | BridgeStopped) -> BaseException:
+        """What to raise for a call of this build that failed: the build ends with it, and its last events are heard."""
+        cause = self._cause(error)
+        if isinstance(cause, grpc.RpcError):
+            self.bridge.fail(cause)
+            self._ended.wait(_ENDING)
+        self._feed.finish(cancelled=True)
+        if self._cancellation.error is not None:
+            return self._cancellation.error
+        if not isinstance(cause, grpc.RpcError):
+            return ConnectError("the solve was ended by closing its client", address=self._connection.address.text)
+        found = fault(cause, address=self._connection.address.text, definition=self.definition, record=self.record)
+        return self._of_this_side(found)
+
+    def _cause(self, error: grpc.RpcError | BridgeStopped) -> grpc.RpcError | None:
+        """The build's own error when a call was ended because of it, or lost its build to it; else the call's."""
+        gone = isinstance(error, BridgeStopped) or (
+            isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.NOT_FOUND and not self._alive()
+        )
+        if gone and self._control is not None and self._ended.wait(_ENDING) and not self._control.cancelled():
+            own = self._control.exception()
+            if isinstance(own, grpc.RpcError):
+                return own
+        return error if isinstance(error, grpc.RpcError) else None
+
+    def _alive(self) -> bool:
+        return not self._ended.is_set()
+
+    def _of_this_side(self, error: PyllbError) -> PyllbError:
+        """error as a SessionError when its text is that of a call that failed here."""
+        if type(error) is not SolveError:
+            return error
+        for failure in self._session.failures:
+            text = str(failure.error)
+            if text and text in error.message:
+                return _session_error(error, failure.error)
+        return error
+
+
+def _session_error(error: SolveError, cause: BaseException) -> SessionError:
+    made = SessionError(
+        error.message,
+        sources=error.sources,
+        vertex=error.vertex,
+        digest=error.digest,
+        logs=error.logs,
+        code=error.code,
+    )
+    made.__cause__ = cause
+    return made
+
+
+def _request(
+    ref: str, session: str, options: Options, annotations: Iterable[tuple[str, str]], internal: bool
+) -> control_pb2.SolveRequest:
+    entries = [export.entry(annotations) for export in options.exports]
+    exporters = [control_pb2.Exporter(Type=kind, Attrs=attributes) for kind, attributes in entries]
+    first, attributes = entries[0] if entries else ("", {})
+    return control_pb2.SolveRequest(
+        Ref=ref,
+        Session=session,
+        Exporters=exporters,
+        # Daemons before 0.13 know these two only, and would export nothing without an error.
+        ExporterDeprecated=first,
+        ExporterAttrsDeprecated=attributes,
+        Cache=control_pb2.CacheOptions(
+            Exports=[control_pb2.CacheOptionsEntry(Type=s.type, Attrs=dict(s.attributes)) for s in options.cache_to],
+            Imports=[control_pb2.CacheOptionsEntry(Type=s.type, Attrs=dict(s.attributes)) for s in options.cache_from],
+        ),
+        Entitlements=options.allow,
+        Internal=internal,
+    )

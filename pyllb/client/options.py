@@ -1,0 +1,82 @@
+"""Options: what a solve is asked to do, read and checked."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+from pyllb.client.compile import as_platform
+from pyllb.client.sink import Sink
+from pyllb.client.specs.allow import parse_allow
+from pyllb.client.specs.cache import Caches, CacheSpec, parse_cache_from, parse_cache_to
+from pyllb.client.specs.output import Export, Outputs, check_place, parse_exports
+from pyllb.client.specs.secret import SecretSpecs, parse_secrets
+from pyllb.client.specs.ssh import SshSpecs, parse_ssh
+from pyllb.errors import UsageError
+from pyllb.ir.platform import Platform
+from pyllb.session.secrets import Secrets, SecretSource
+from pyllb.session.ssh import Ssh, SshAgent
+
+
+@attrs.frozen(kw_only=True)
+class Options:
+    """Everything of a solve that is not the graph and not the daemon.
+
+    platform: None is the daemon's own. local: name to directory. docker_config: the directory of config.json, None is
+    $DOCKER_CONFIG or ~/.docker. sink: None shows nothing.
+    """
+
+    exports: tuple[Export, ...] = ()
+    cache_from: tuple[CacheSpec, ...] = ()
+    cache_to: tuple[CacheSpec, ...] = ()
+    platform: Platform | None = None
+    secrets: Mapping[str, SecretSource] = attrs.field(factory=dict)
+    ssh: Mapping[str, SshAgent] = attrs.field(factory=dict)
+    allow: tuple[str, ...] = ()
+    no_cache: bool = False
+    local: Mapping[str, str | os.PathLike[str]] = attrs.field(factory=dict)
+    docker_config: Path | None = None
+    sink: Sink | None = None
+
+    def check(self) -> None:
+        """Make sure, before anything runs, that secrets, agents and destinations are there. Raises UsageError."""
+        Secrets(self.secrets).check()
+        Ssh(self.ssh).check()
+        for export in self.exports:
+            check_place(export)
+
+
+def read_options(
+    *,
+    output: Outputs = None,
+    cache_from: Caches = None,
+    cache_to: Caches = None,
+    platform: str | Platform | None = None,
+    secrets: SecretSpecs = None,
+    ssh: SshSpecs = None,
+    no_cache: bool = False,
+    allow: str | Iterable[str] | None = (),
+    progress: Sink | None = None,
+    local: Mapping[str, str | os.PathLike[str]] | None = None,
+    docker_config: str | os.PathLike[str] | None = None,
+) -> Options:
+    """Read the options of solve(), as they are documented there. Raises UsageError, OptionError, NotThereYet."""
+    exports = parse_exports(output)
+    if progress is not None and not callable(getattr(progress, "update", None)):
+        raise UsageError(f"progress: {progress!r} has no update(); give a sink, or None for silence")
+    return Options(
+        exports=exports,
+        cache_from=parse_cache_from(cache_from, exports),
+        cache_to=parse_cache_to(cache_to, exports),
+        platform=None if platform is None else as_platform(platform),
+        secrets=parse_secrets(secrets),
+        ssh=parse_ssh(ssh),
+        allow=parse_allow(allow),
+        no_cache=no_cache,
+        local=dict(local or {}),
+        docker_config=None if docker_config is None else Path(docker_config),
+        sink=progress,
+    )

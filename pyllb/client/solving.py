@@ -1,0 +1,182 @@
+"""Solving: a node from its graph to its outputs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import TypeVar
+
+import attrs
+import grpc
+
+from pyllb._pb import ops_pb2
+from pyllb.client.compile import compile_node
+from pyllb.client.connection import Connection
+from pyllb.client.gateway import BridgeStopped
+from pyllb.client.job import Job
+from pyllb.client.needs import check_given, find_needs, resolve_locals, shared_key
+from pyllb.client.options import Options
+from pyllb.client.result import Result
+from pyllb.client.specs.output import target_of
+from pyllb.client.task import Cancellation
+from pyllb.errors import PyllbError, UnsupportedError
+from pyllb.ir.image import ResolvedImage
+from pyllb.ir.ops import Node
+from pyllb.marshal.definition import Definition
+from pyllb.marshal.lower import Lowered, ResolveImage
+from pyllb.session.auth import Auth
+from pyllb.session.call import Attachable
+from pyllb.session.dockerconfig import DockerConfig
+from pyllb.session.filesend import FileSend
+from pyllb.session.filesync import FileSync
+from pyllb.session.ids import new_id
+from pyllb.session.secrets import Secrets
+from pyllb.session.ssh import Ssh
+
+T = TypeVar("T")
+
+_CONFIG = "containerimage.config"
+
+
+@attrs.frozen
+class Plan:
+    """A node that can be solved: what it needs was given, what it reads and writes is there."""
+
+    node: Node
+    options: Options
+    attachables: tuple[Attachable, ...]
+    shared_key: str
+
+
+def plan(node: Node, options: Options) -> Plan:
+    """Make every check of a solve that needs no daemon. Raises UsageError, GraphError, NotThereYet."""
+    needs = find_needs(node)
+    check_given(needs, secrets=options.secrets, ssh=options.ssh, allow=options.allow)
+    options.check()
+    directories = resolve_locals(needs.locals, options.local)
+    targets = {index: target_of(export) for index, export in enumerate(options.exports)}
+    sends = {index: target for index, target in targets.items() if target is not None}
+    attachables: list[Attachable] = [Auth(DockerConfig(options.docker_config))]
+    # A service that is not offered is never asked: the daemon then says so at once.
+    attachables += [FileSync(directories)] if directories else []
+    attachables += [FileSend(sends)] if sends else []
+    attachables += [Secrets(options.secrets)] if options.secrets else []
+    attachables += [Ssh(options.ssh)] if options.ssh else []
+    return Plan(node, options, tuple(attachables), shared_key(directories))
+
+
+def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:
+    """Solve on a connection. Raises PyllbError, or the reason of the cancellation."""
+    begin = time.monotonic()
+    options = plan.options
+    job = Job(
+        connection,
+        options,
+        cancellation,
+        attachables=plan.attachables,
+        shared_key=plan.shared_key,
+        annotations=plan.node.spec.annotations,
+    )
+
+    def body() -> Mapping[str, str]:
+        job.bridge.ping()
+        lowered = compile_node(
+            plan.node,
+            platform=options.platform or job.bridge.platform,
+            resolver=job.bridge.resolve,
+            local_unique_id=new_id(),
+        )
+        job.definition = lowered.definition
+        message = _message(lowered.definition, options)
+        _check_caps(lowered.definition, message, job.bridge.llb_caps, connection.address.text)
+        ref = job.bridge.solve(message, options.cache_from)
+        return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
+
+    metadata = _within(job, body)
+    return Result(
+        metadata=metadata,
+        steps=job.record.steps(),
+        warnings=job.record.warnings(),
+        cache=job.record.cache_use(_digests(job.definition)),
+        duration=time.monotonic() - begin,
+    )
+
+
+def compile_with_daemon(
+    connection: Connection,
+    node: Node,
+    options: Options,
+    cancellation: Cancellation,
+    *,
+    source_map: bool = True,
+    local_unique_id: str | None = None,
+) -> Lowered:
+    """Lower a node with image configs from the daemon, in a build that makes nothing."""
+    job = _quiet_job(connection, options, cancellation)
+
+    def body() -> Lowered:
+        job.bridge.ping()
+        lowered = compile_node(
+            node,
+            platform=options.platform or job.bridge.platform,
+            resolver=job.bridge.resolve,
+            source_map=source_map,
+            local_unique_id=local_unique_id,
+        )
+        job.finish("", {})
+        return lowered
+
+    return _within(job, body)
+
+
+def resolve_images(
+    connection: Connection, wanted: Iterable[ResolveImage], options: Options, cancellation: Cancellation
+) -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+    """The configs of images, in a build that makes nothing."""
+    job = _quiet_job(connection, options, cancellation)
+
+    def body() -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+        job.bridge.ping()
+        answers = job.bridge.resolve(wanted)
+        job.finish("", {})
+        return answers
+
+    return _within(job, body)
+
+
+def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
+    auth = Auth(DockerConfig(options.docker_config))
+    return Job(connection, options, cancellation, attachables=[auth], internal=True)
+
+
+def _within(job: Job, body: Callable[[], T]) -> T:
+    with job:
+        try:
+            return body()
+        except (grpc.RpcError, BridgeStopped) as error:
+            raise job.fault(error) from None
+
+
+def _message(definition: Definition, options: Options) -> ops_pb2.Definition:
+    definition.check_size()
+    message = ops_pb2.Definition.FromString(definition.to_bytes())
+    if options.no_cache:
+        for metadata in message.metadata.values():
+            metadata.ignore_cache = True
+    return message
+
+
+def _check_caps(definition: Definition, message: ops_pb2.Definition, known: frozenset[str], address: str) -> None:
+    for digest, metadata in message.metadata.items():
+        for cap, wanted in sorted(metadata.caps.items()):
+            if wanted and cap not in known:
+                raise UnsupportedError(
+                    f"the daemon at {address!r} lacks the capability {cap!r}, which is needed here; a newer one has it",
+                    sources=definition.source_lines(digest),
+                )
+
+
+def _digests(definition: Definition | None) -> frozenset[str]:
+    """The vertices; the last op is none, it only says which of them is the result."""
+    ops = definition.ops if definition is not None else ()
+    return frozenset(digest for digest, _ in ops[:-1])

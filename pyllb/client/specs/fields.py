@@ -1,0 +1,64 @@
+"""Fields: one CSV record of `key=value`, the form that buildctl's options share."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable
+
+from pyllb.errors import UsageError
+
+_TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
+_FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
+
+
+def parse_fields(option: str, text: str, example: str) -> dict[str, str]:
+    """The pairs of a string such as `type=local,dest=out`, keys in lower case, in order; the last of a key counts.
+
+    option, example: for the message. A value with a comma or a quote is quoted as in CSV: `"dest=a,b"`. Raises
+    UsageError for a field without `=`, an empty key, or quotes that do not match. Mirrors build.parseOutputCSV and its
+    siblings in buildctl 0.33.1.
+    """
+    pairs = {}
+    for field in _record(option, text, example):
+        key, mark, value = field.partition("=")
+        if not mark or not key.strip():
+            raise UsageError(f"{option}: {field!r} in {text!r} is not key=value; write it as {example}")
+        pairs[key.strip().lower()] = value
+    return pairs
+
+
+def _record(option: str, text: str, example: str) -> list[str]:
+    try:
+        rows = list(csv.reader([text], strict=True))
+    except csv.Error as error:
+        raise UsageError(f"{option}: {text!r} cannot be read as CSV: {error}; write it as {example}") from error
+    if len(rows) != 1 or not text.strip():
+        raise UsageError(f"{option}: {text!r} is not one line of key=value fields; write it as {example}")
+    return rows[0]
+
+
+def parse_bool(option: str, key: str, value: str) -> bool:
+    """A truth value as Go's strconv.ParseBool reads it, and "" as true. Raises UsageError."""
+    if value in _TRUE or not value:
+        return True
+    if value in _FALSE:
+        return False
+    raise UsageError(f"{option}: {key}={value!r} is not a truth value; write true or false")
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for a word close to a known one, else ""."""
+    matches = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {matches[0]!r}?" if matches else ""
+
+
+def one_or_many(option: str, value: object, single: type | tuple[type, ...]) -> list[object]:
+    """An option as the list of its values: None is none, one value is one. Raises UsageError for what is neither."""
+    if value is None:
+        return []
+    if isinstance(value, single):
+        return [value]
+    if isinstance(value, Iterable):
+        return list(value)
+    raise UsageError(f"{option}: {value!r} is neither a string nor a list of them")

@@ -1,0 +1,187 @@
+"""Export: one thing a solve makes of its result, and where that goes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import attrs
+
+from pyllb.client.specs.fields import near, one_or_many, parse_bool, parse_fields
+from pyllb.errors import NotThereYet, UsageError
+from pyllb.session.filesend import FileTarget, LocalTarget, StreamTarget, Target, check_destination
+
+_OPTION = "output"
+_EXAMPLE = "'type=local,dest=out' or 'type=image,name=registry/app:1,push=true'"
+_TYPES = ("local", "tar", "oci", "docker", "image", "registry")
+_FILES = ("tar", "oci", "docker")
+IMAGES = ("image", "oci", "docker")
+_TRUTHS = (
+    *("push", "push-by-digest", "unpack", "store", "oci-mediatypes", "force-compression", "rewrite-timestamp"),
+    *("registry.insecure", "name-canonical", "prefer-nondist-layers"),
+)
+
+
+def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    return tuple(value.items() if isinstance(value, Mapping) else value)
+
+
+@attrs.frozen
+class Export:
+    """One exporter of a solve. Mirrors client.ExportEntry of BuildKit 0.33.1.
+
+    type: local, tar, oci, docker or image. dest: the directory of local, the file of tar, oci and docker; "-" is
+    standard output; None for image, which stays with the daemon or is pushed. attributes: the exporter's own, such as
+    name, push, compression.
+    Raises UsageError for a type or a dest that does not fit; NotThereYet for mode=delete and tar=false.
+    """
+
+    type: str
+    dest: str | os.PathLike[str] | None = None
+    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs)
+
+    def __attrs_post_init__(self) -> None:
+        if self.type not in _TYPES:
+            raise UsageError(
+                f"{_OPTION}: {self.type!r} is not an exporter{near(self.type, _TYPES)}; "
+                f"there are {', '.join(_TYPES)} (registry is image with push=true)"
+            )
+        self._check_dest()
+        self._check_attributes()
+
+    def _check_dest(self) -> None:
+        if self.type == "local" and not self.dest:
+            raise UsageError(f"{_OPTION}: type=local needs a directory; write type=local,dest=DIRECTORY")
+        if self.type == "local" and self.dest == "-":
+            raise UsageError(f"{_OPTION}: type=local cannot go to standard output; type=tar,dest=- can")
+        if self.type in _FILES and not self.dest:
+            raise UsageError(f"{_OPTION}: type={self.type} needs a file; write type={self.type},dest=FILE, or dest=-")
+        if self.type in ("image", "registry") and self.dest is not None:
+            raise UsageError(
+                f"{_OPTION}: type={self.type} takes no dest, here {os.fspath(self.dest)!r}; type=oci and type=docker "
+                "write an image to a file"
+            )
+
+    def _check_attributes(self) -> None:
+        attributes = dict(self.attributes)
+        for name in _TRUTHS:
+            if name in attributes:
+                parse_bool(_OPTION, name, attributes[name])
+        if self.pushes and not attributes.get("name"):
+            raise UsageError(
+                f"{_OPTION}: an image is pushed by its name; write type=image,name=REGISTRY/NAME:TAG,push=true"
+            )
+        if self.type == "local" and attributes.get("mode", "copy") != "copy":
+            _check_mode(attributes["mode"])
+        if self.type in ("oci", "docker") and not parse_bool(_OPTION, "tar", attributes.get("tar", "")):
+            raise NotThereYet(f"{_OPTION}: type={self.type} with tar=false, which is a directory; a tar is there")
+
+    @property
+    def pushes(self) -> bool:
+        """Whether the image is sent to its registry."""
+        push = dict(self.attributes).get("push")
+        return self.type == "registry" or (
+            self.type == "image" and push is not None and parse_bool(_OPTION, "push", push)
+        )
+
+    @property
+    def name(self) -> str:
+        """The first name of the image; "" when it has none."""
+        return dict(self.attributes).get("name", "").split(",")[0].strip()
+
+    def entry(self, annotations: Iterable[tuple[str, str]] = ()) -> tuple[str, dict[str, str]]:
+        """The exporter's type and attributes, as the daemon takes them.
+
+        annotations: of the image's manifest, for an exporter that makes an OCI one; the user's own attribute counts
+        more.
+        """
+        attributes = {}
+        if self.type in ("image", "registry", "oci"):
+            attributes = {f"annotation.{key}": value for key, value in annotations}
+        attributes |= dict(self.attributes)
+        if self.type != "registry":
+            return self.type, attributes
+        return "image", {**attributes, "push": "true"}
+
+    def for_target(self, target: str) -> Export:
+        """This export for one of several targets, `{target}` in dest and name replaced by its name."""
+        places = [str(os.fspath(self.dest or "")), dict(self.attributes).get("name", "")]
+        if any(places) and not any("{target}" in place for place in places):
+            raise UsageError(
+                f"{_OPTION}: several targets would overwrite each other at {(places[0] or places[1])!r}; "
+                "write {target} in it, as in dest=out/{target}, or solve one target"
+            )
+        dest = None if self.dest is None else places[0].replace("{target}", target)
+        return Export(self.type, dest, [(key, value.replace("{target}", target)) for key, value in self.attributes])
+
+
+def _check_mode(mode: str) -> None:
+    if mode == "delete":
+        raise NotThereYet(f"{_OPTION}: type=local with mode=delete; mode=copy is there")
+    raise UsageError(f"{_OPTION}: mode={mode!r} of type=local is neither copy nor delete")
+
+
+def parse_export(text: str, *, terminal: bool = False) -> Export:
+    """Read buildctl's form, such as `type=tar,dest=app.tar`; no dest of tar, oci and docker is standard output.
+
+    terminal: whether standard output is one, which gets no tar. Raises as Export does.
+    """
+    pairs = parse_fields(_OPTION, text, _EXAMPLE)
+    if "type" not in pairs:
+        raise UsageError(f"{_OPTION}: {text!r} does not say its type; write it as {_EXAMPLE}")
+    kind = pairs.pop("type")
+    if "output" in pairs:
+        raise UsageError(f"{_OPTION}: there is no output= in {text!r}; write dest={pairs['output']}")
+    dest = pairs.pop("dest", None)
+    if kind in _FILES and dest in (None, "", "-"):
+        if terminal:
+            raise UsageError(f"{_OPTION}: type={kind} is not written to a terminal; write dest=FILE, or redirect it")
+        dest = "-"
+    return Export(kind, dest, pairs)
+
+
+Outputs = str | Export | Iterable[str | Export] | None
+"""What `output=` takes."""
+
+
+def parse_exports(value: Outputs, *, terminal: bool = False) -> tuple[Export, ...]:
+    """Read `output=`. Raises UsageError, also when two of them go to one place."""
+    exports = []
+    for item in one_or_many(_OPTION, value, (str, Export)):
+        if not isinstance(item, str | Export):
+            raise UsageError(f"{_OPTION}: {item!r} is neither a string nor an Export; write it as {_EXAMPLE}")
+        exports.append(parse_export(item, terminal=terminal) if isinstance(item, str) else item)
+    _check_distinct(exports)
+    return tuple(exports)
+
+
+def _check_distinct(exports: list[Export]) -> None:
+    seen = set()
+    for export in exports:
+        if export.dest is None:
+            continue
+        place = "-" if export.dest == "-" else os.path.abspath(export.dest)
+        if place in seen:
+            raise UsageError(f"{_OPTION}: two outputs go to {os.fspath(export.dest)!r}; give each its own dest")
+        seen.add(place)
+
+
+def check_place(export: Export) -> None:
+    """Make sure, before anything runs, that the output can go to its dest. Raises UsageError."""
+    if export.dest is None or export.dest == "-":
+        return
+    try:
+        check_destination(Path(export.dest), directory=export.type == "local")
+    except UsageError as error:
+        raise UsageError(f"{_OPTION}: {error.message}") from None
+
+
+def target_of(export: Export) -> Target | None:
+    """Where the session puts what the daemon sends of this export; None when it sends nothing."""
+    if export.dest is None:
+        return None
+    if export.dest == "-":
+        return StreamTarget(sys.stdout.buffer)
+    return LocalTarget(Path(export.dest)) if export.type == "local" else FileTarget(Path(export.dest))
