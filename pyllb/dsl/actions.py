@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ACTIONS = (Mkdir, Mkfile, Symlink, Rm, Copy)
-_SYMBOLIC = re.compile(r"[augo]*(?:[-+=][rwxXstugo]*)+(?:,[augo]*(?:[-+=][rwxXstugo]*)+)*\Z")
-_OCTAL = re.compile(r"[0-7]{1,5}\Z")
+_SYMBOLIC = r"[augo]*(?:[-+=][rwxXstugo]*)+(?:,[augo]*(?:[-+=][rwxXstugo]*)+)*\Z"
+_OCTAL = r"[0-7]{1,5}\Z"
 _MAX_ID = (1 << 31) - 1
 
 
@@ -232,9 +232,9 @@ def permissions(mode: int | str) -> int:
 def a_mode(mode: int | str) -> int | str:
     """Mode bits from a number or octal digits; chmod's symbols stay text."""
     if isinstance(mode, str):
-        if _OCTAL.match(mode):
+        if re.match(_OCTAL, mode):
             return check.integer("mode", int(mode, 8), 0, 0o7777)
-        if not _SYMBOLIC.match(mode):
+        if not re.match(_SYMBOLIC, mode):
             raise OptionError(f"mode is {mode!r}; write 0o755, '755', or chmod's symbols such as 'u+x,go-w'")
         return mode
     bits = check.integer("mode", mode, 0, 0o7777)

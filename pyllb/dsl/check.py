@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_ENV_NAME = re.compile(r"[^=\0]+\Z")
-_SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?\Z", re.IGNORECASE)
+# Patterns are text all through this room: re compiles and keeps each at its first use, and start-up is measured.
+_ENV_NAME = r"[^=\0]+\Z"
+_SIZE = r"(\d+)\s*([kmgt]?)(?:i?b)?\Z"
 _SIZE_UNIT = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+\Z")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)")
+_DURATION = r"(?:\d+(?:\.\d+)?(?:ms|us|ns|h|m|s))+\Z"
+_DURATION_PART = r"(\d+(?:\.\d+)?)(ms|us|ns|h|m|s)"
 _DURATION_UNIT = {"h": 3600e9, "m": 60e9, "s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1}
 
 
@@ -111,7 +112,7 @@ def value_text(what: str, value: str) -> str:
 def env_name(name: str) -> str:
     """The name of an environment variable: not empty, without `=`."""
     text("the name of an environment variable", name)
-    if not _ENV_NAME.match(name):
+    if not re.match(_ENV_NAME, name):
         raise OptionError(f"the name of an environment variable is {name!r}; it has no '=', the value is an argument")
     return name
 
@@ -120,13 +121,14 @@ def environment(value: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Environment variables as pairs in the mapping's order."""
     if not isinstance(value, Mapping):
         raise OptionError(f"env is {show(value)}; write a mapping, {{'NAME': 'value'}}")
-    return tuple((env_name(name), _env_value(name, value[name])) for name in value)
-
-
-def _env_value(name: str, value: str) -> str:
-    if value is None:
-        raise OptionError(f"env {name!r} is None; write '' for an empty value, or leave it out")
-    return value_text(f"env {name!r}", value)
+    for name, text_ in value.items():
+        if type(name) is str and type(text_) is str and name and not ("=" in name or "\0" in name or "\0" in text_):
+            continue  # nearly every one, without a message built for it
+        env_name(name)
+        if text_ is None:
+            raise OptionError(f"env {name!r} is None; write '' for an empty value, or leave it out")
+        value_text(f"env {name!r}", text_)
+    return tuple(value.items())
 
 
 def absolute(what: str, value: str, *, error: type[GraphError] = MountError) -> str:
@@ -149,7 +151,7 @@ def mount_target(what: str, value: str) -> str:
 def size(what: str, value: int | str) -> int:
     """Bytes: a whole number, or a str with a unit of 1024 such as "64m" or "2GiB"."""
     if isinstance(value, str):
-        match = _SIZE.match(value.strip())
+        match = re.match(_SIZE, value.strip(), re.IGNORECASE)
         if match is None:
             raise OptionError(f"{what} is {value!r}; write bytes, or a number and k, m, g or t, such as '64m'")
         value = int(match.group(1)) * _SIZE_UNIT[match.group(2).lower()]
@@ -159,9 +161,9 @@ def size(what: str, value: int | str) -> int:
 def duration(what: str, value: float | str) -> int:
     """Nanoseconds, from seconds or from text such as "1m30s"."""
     if isinstance(value, str):
-        if not _DURATION.match(value):
+        if not re.match(_DURATION, value):
             raise OptionError(f"{what} is {value!r}; write seconds, or a duration such as '30s' or '1m30s'")
-        return round(sum(float(n) * _DURATION_UNIT[unit] for n, unit in _DURATION_PART.findall(value)))
+        return round(sum(float(n) * _DURATION_UNIT[unit] for n, unit in re.findall(_DURATION_PART, value)))
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise OptionError(f"{what} is {show(value)}; write seconds, or a duration such as '30s'")
     if not 0 <= value < 1e9:

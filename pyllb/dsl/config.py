@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-_SIGNAL = re.compile(r"SIG[A-Z][A-Z0-9+-]*\Z")
+_SIGNAL = r"SIG[A-Z][A-Z0-9+-]*\Z"
 _SIGNAL_MAX = 64  # SIGRTMAX
-_PORT = re.compile(r"(\d+)(?:/(tcp|udp|sctp))?\Z")
+_PORT = r"(\d+)(?:/(tcp|udp|sctp))?\Z"
 
 
 class Configured(State):
@@ -120,7 +120,7 @@ def _add(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _port(port: int | str) -> str:
-    match = _PORT.match(str(port) if isinstance(port, int) else check.text("a port", port))
+    match = re.match(_PORT, str(port) if isinstance(port, int) else check.text("a port", port))
     if match is None or not 1 <= int(match.group(1)) <= 65535:
         raise OptionError(f"a port is {port!r}; write a number from 1 to 65535, alone or as '53/udp'")
     return f"{int(match.group(1))}/{match.group(2) or 'tcp'}"
@@ -129,7 +129,7 @@ def _port(port: int | str) -> str:
 def _signal(signal: str | int) -> str:
     if isinstance(signal, int):
         return str(check.integer("stop_signal", signal, 1, _SIGNAL_MAX))
-    if not _SIGNAL.match(check.text("stop_signal", signal)):
+    if not re.match(_SIGNAL, check.text("stop_signal", signal)):
         hint = f", {'SIG' + signal.upper().removeprefix('SIG')!r} say" if signal.isalnum() else ", 'SIGTERM' say"
         raise OptionError(f"stop_signal is {signal!r}; write a signal's name{hint}, or its number")
     return signal

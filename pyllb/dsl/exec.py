@@ -18,6 +18,9 @@ from pyllb.ir.ops import ExecOp, ProxyEnv, makes_output
 if TYPE_CHECKING:
     from pyllb.ir.meta import Network, Security
 
+Mounts = tuple[tuple[PlacedMount, ...], tuple[SecretMount, ...], tuple[SshMount, ...]]
+"""The mounts of one command: placed ones sorted by target, the root first; secrets; ssh sockets."""
+
 _MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount)
 _PLACED = (BindMount, CacheMount, TmpfsMount)
 _NOTHING = (None,) * 8
@@ -116,19 +119,11 @@ def _shell(shell: Sequence[str]) -> tuple[str, ...]:
     return check.words("shell", shell)
 
 
-@attrs.frozen(eq=False)
-class Mounts:
-    """The mounts of one command, checked: placed ones sorted by target, the root among them."""
-
-    placed: tuple[PlacedMount, ...]
-    secrets: tuple[SecretMount, ...]
-    ssh: tuple[SshMount, ...]
-
-
 def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mounts:
     """Sort and check the mounts of a command on base. Raises MountError, OptionError."""
-    root = BindMount(target="/", source=base.output, readonly=readonly_root, origin=base)
-    placed: list[PlacedMount] = [root]
+    placed: list[PlacedMount] = [BindMount(target="/", source=base.output, readonly=readonly_root)]
+    if mounts == () and not readonly_root:
+        return (placed[0],), (), ()
     others: list[SecretMount | SshMount] = []
     seen: dict[str, Mount] = {}
     for mount in _listed(mounts):
@@ -139,14 +134,14 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
         else:
             raise OptionError(f"mounts has {check.show(mount)}; {_mount_hint(mount)}")
         _note(seen, mount)
-    if len(placed) > 1:
+    if len(placed) > 2:  # the root, being "/" alone, is first anyway
         placed.sort(key=lambda mount: mount.target)  # code points sort as their UTF-8 bytes do
     if readonly_root and not any(makes_output(mount) for mount in placed):
         raise MountError(
             "readonly_root=True without a writable bind mount; the command would have no result, so it would never run"
         )
-    secrets = tuple(mount for mount in others if isinstance(mount, SecretMount))
-    return Mounts(tuple(placed), secrets, tuple(mount for mount in others if isinstance(mount, SshMount)))
+    secrets = tuple([mount for mount in others if isinstance(mount, SecretMount)])
+    return tuple(placed), secrets, tuple([mount for mount in others if isinstance(mount, SshMount)])
 
 
 def _listed(mounts: Iterable[Mount]) -> Iterable[Mount]:

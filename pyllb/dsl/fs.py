@@ -313,20 +313,20 @@ class FS(Configured):
             cgroup_parent=cgroup_parent,
             shell=shell,
         )
-        placed = exec.exec_mounts(self, mounts, check.flag("readonly_root", readonly_root))
+        placed, secrets, ssh = exec.exec_mounts(self, mounts, check.flag("readonly_root", readonly_root))
         op = ExecOp(
             args=exec.command_args(command, meta.shell),
             meta=meta,
-            mounts=placed.placed,
-            secrets=placed.secrets,
-            ssh=placed.ssh,
+            mounts=placed,
+            secrets=secrets,
+            ssh=ssh,
             ok_codes=exec.exit_codes(ok_codes),
             proxy=exec.a_proxy(proxy),
             devices=exec.cdi_devices(devices) if devices else (),
             constraints=options,
             site=here(),
         )
-        output = self.output if readonly_root else op.output_of(op.mounts[0])
+        output = self.output if readonly_root else Output(op)  # the root sorts first, so its result is number 0
         return FS(output, _with_platform(self.meta, options), self.spec, op)
 
     def mount(self, target: str) -> FS:
@@ -339,9 +339,9 @@ class FS(Configured):
         """
         found = exec.find_mount(self.exec, target)
         assert self.exec is not None  # find_mount raises
-        assert found.origin is not None  # bind and run set it
-        meta = _with_platform(found.origin.meta, self.exec.constraints)
-        return FS(self.exec.output_of(found), meta, found.origin.spec)
+        origin = self if found.origin is None else found.origin  # the root is this filesystem
+        meta = _with_platform(origin.meta, self.exec.constraints)
+        return FS(self.exec.output_of(found), meta, origin.spec)
 
     def file(
         self,

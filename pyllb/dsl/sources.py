@@ -11,7 +11,6 @@ from typing import Literal
 from pyllb.dsl import check
 from pyllb.errors import NotThereYet, OptionError, RefError
 from pyllb.ir.constraints import Constraints
-from pyllb.ir.giturl import parse_git_url
 from pyllb.ir.ops import ImageSource, LocalDir, SourceOp
 from pyllb.ir.reference import parse_digest, parse_reference
 from pyllb.ir.site import Site
@@ -23,9 +22,9 @@ GitTime = Literal["checkout", "commit"]
 _RESOLVE_MODES: tuple[ResolveMode, ...] = ("default", "pull", "local")
 _DIFFERS: tuple[Differ, ...] = ("none", "metadata")
 _GIT_TIMES: tuple[GitTime, ...] = ("checkout", "commit")
-_HEX_SHA = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
-_HTTP = re.compile(r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z", re.IGNORECASE)
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z")
+_HEX_SHA = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"
+_HTTP = r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z"
+_NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
 _MAX_ID = (1 << 31) - 1
 
 
@@ -133,7 +132,7 @@ def _client_path(path: str | os.PathLike[str]) -> str:
 
 def _local_name(place: str, name: str | None) -> str:
     if name is not None:
-        if not _NAME.match(check.text("the name of local", name)):
+        if not re.match(_NAME, check.text("the name of local", name)):
             raise OptionError(f"the name of local is {name!r}; write letters, digits, dots, dashes and underscores")
         return name
     last = posixpath.basename(posixpath.normpath(place))
@@ -192,7 +191,7 @@ def http_op(
     """An http source. Mirrors client/llb HTTP."""
     from pyllb.dsl.actions import an_owner, permissions
 
-    if not _HTTP.match(check.text("the URL of http", url)):
+    if not re.match(_HTTP, check.text("the URL of http", url), re.IGNORECASE):
         raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'")
     attributes = Attributes("source.http")
     if checksum is not None:
@@ -252,6 +251,8 @@ def git_op(
     ssh_id: str | None,
 ) -> SourceOp:
     """A git source. Mirrors client/llb Git, but never asks a host for its keys by itself."""
+    from pyllb.ir.giturl import parse_git_url  # here: few builds have a git source, and start-up is measured
+
     where = parse_git_url(check.text("the URL of git", url, error=RefError))
     ref, subdir = _ref(url, "ref", where.ref, ref), _ref(url, "subdir", where.subdir, subdir)
     attributes = Attributes("source.git")
@@ -270,7 +271,7 @@ def git_op(
     if mtime is not None:
         attributes.set("git.mtime", check.choice("mtime", mtime, _GIT_TIMES), "source.git.mtime")
     if check.flag("fetch_by_commit", fetch_by_commit):
-        if not _HEX_SHA.match(checksum or ref):
+        if not re.match(_HEX_SHA, checksum or ref):
             raise OptionError("fetch_by_commit=True without a whole commit; give checksum= its 40 or 64 hex digits")
         attributes.set("git.fetchbycommit", "true", "source.git.fetchbycommit")
     _git_bundle(attributes, bundle, checkout_bundle, checksum, exclusive=keep_git_dir or bool(subdir))

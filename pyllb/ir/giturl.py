@@ -12,9 +12,9 @@ import attrs
 
 from pyllb.errors import RefError
 
-_SCHEME = re.compile(r"([a-zA-Z0-9]+)://")
+_SCHEME = r"([a-zA-Z0-9]+)://"
 _SCHEMES = ("http", "https", "ssh", "git")
-_SCP = re.compile(r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z")
+_SCP = r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z"
 _EXAMPLE = "write 'https://github.com/owner/name.git' or 'git@github.com:owner/name.git', say"
 
 
@@ -41,9 +41,9 @@ class GitUrl:
 
 def parse_git_url(text: str) -> GitUrl:
     """Parse the address of a repository; one without a scheme is tried with https. Raises RefError."""
-    scheme = _SCHEME.match(text)
+    scheme = re.match(_SCHEME, text)
     if scheme is None:
-        scp = _SCP.match(text)
+        scp = re.match(_SCP, text)
         return _scp(text, scp) if scp else _url(text, "https://" + text)
     if scheme.group(1).lower() not in _SCHEMES:
         raise RefError(f"{text!r} is not a git URL: its scheme is none of {', '.join(_SCHEMES)}; {_EXAMPLE}")

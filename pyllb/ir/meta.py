@@ -51,15 +51,31 @@ class Meta:
 
     def with_env(self, pairs: tuple[tuple[str, str], ...]) -> Meta:
         """This meta with the pairs assigned in order; a name assigned again moves to the end, as in Go's EnvList."""
-        names = {name for name, _ in pairs}
-        last = dict.fromkeys(name for name, _ in reversed(pairs))
-        value = dict(pairs)
-        new = tuple((name, value[name]) for name in reversed(last))
-        return attrs.evolve(self, env=(*(pair for pair in self.env if pair[0] not in names), *new))
+        env = dict(self.env)
+        for name, value in pairs:
+            env.pop(name, None)
+            env[name] = value
+        return self._replace(tuple(env.items()), self.dirs)
 
     def with_dir(self, path: str) -> Meta:
         """This meta in another directory: an absolute path replaces, a relative one joins."""
-        return attrs.evolve(self, dirs=(path,) if path.startswith("/") else (*self.dirs, path))
+        return self._replace(self.env, (path,) if path.startswith("/") else (*self.dirs, path))
+
+    def _replace(self, env: tuple[tuple[str, str], ...], dirs: tuple[str, ...]) -> Meta:
+        return Meta(  # as attrs.evolve does, in half the time: a long chain sets env at every step
+            image=self.image,
+            env=env,
+            dirs=dirs,
+            user=self.user,
+            hostname=self.hostname,
+            network=self.network,
+            security=self.security,
+            extra_hosts=self.extra_hosts,
+            ulimits=self.ulimits,
+            cgroup_parent=self.cgroup_parent,
+            platform=self.platform,
+            shell=self.shell,
+        )
 
 
 EMPTY_META = Meta()

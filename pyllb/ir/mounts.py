@@ -18,7 +18,7 @@ class BindMount:
     """A filesystem at target. source: None is scratch. selector: the path inside source, "" is all of it.
 
     no_output: what the command writes there is thrown away. origin: the state whose filesystem it is; the changed
-    mount, as a state, goes on with that state's meta and spec. LLB: Mount with mountType BIND.
+    mount, as a state, goes on with that state's meta and spec; None for the root. LLB: Mount with mountType BIND.
     """
 
     target: str

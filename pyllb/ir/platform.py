@@ -8,8 +8,8 @@ import attrs
 
 from pyllb.errors import OptionError
 
-_PART = re.compile(r"[A-Za-z0-9_.-]+\Z")
-_OS_PART = re.compile(r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?\Z")
+_PART = r"[A-Za-z0-9_.-]+\Z"
+_OS_PART = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?\Z"
 _KNOWN_OS = frozenset(
     (
         *("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "macos", "nacl"),
@@ -78,8 +78,8 @@ def parse_platform(text: str, *, host: Platform | None = None) -> Platform:
     """
     here = host or Platform("linux", "amd64")
     parts = text.split("/")
-    match = _OS_PART.match(parts[0])
-    if match is None or len(parts) > 3 or not all(_PART.match(part) for part in parts[1:]):
+    match = re.match(_OS_PART, parts[0])
+    if match is None or len(parts) > 3 or not all(re.match(_PART, part) for part in parts[1:]):
         raise OptionError(f"{text!r} is not a platform; write os/arch or os/arch/variant, such as 'linux/arm64'")
     name, version, features = match.group(1), match.group(2) or "", match.group(3) or ""
     os_features = tuple(feature for feature in features.split("+") if feature)
