@@ -92,7 +92,7 @@ class _Follower:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
-            if error.errno == errno.EINVAL:  # no link
+            if error.errno in (errno.EINVAL, errno.ELOOP):  # no link; or below one that leads nowhere
                 return []
             raise
         return [posixpath.join("/", posixpath.dirname(path), target)]

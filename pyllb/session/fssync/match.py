@@ -1,7 +1,9 @@
 """Pattern matcher: include and exclude patterns, as .dockerignore has them.
 
 Mirrors `moby/patternmatcher` v0.6.1, which BuildKit 0.33.1 uses, odd corners included: `foo/**` does not match `foo`,
-`foo**` matches `foobar`, and a path is cleaned before its leading `!` is looked for.
+`foo**` matches `foobar`, and a path is cleaned before its leading `!` is looked for. Not mirrored: in a pattern with
+a wildcard upstream leaves `^`, `|`, `{` and `}` to the regular expression (its table of characters to escape is too
+narrow for them), so that `*|b` matches everything; here they stand for themselves.
 """
 
 from __future__ import annotations

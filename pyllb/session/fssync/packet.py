@@ -164,6 +164,18 @@ def _decode(message: bytes) -> Packet:
         size, start = _read_varint(message, 1)
         if start + size == len(message):
             return Packet(PacketType.STAT, _decode_stat(message, start))
+    if first == 0x08 and message[1] == PacketType.DATA and message[2:3] == b"\x18":
+        file_id, at = _read_varint(message, 3)
+        if at == len(message):
+            return Packet(PacketType.DATA, None, file_id)
+        size, start = _read_varint(message, at + 1)
+        if message[at] == 0x22 and start + size == len(message):
+            return Packet(PacketType.DATA, None, file_id, memoryview(message)[start:])
+    return _decode_any(message)
+
+
+def _decode_any(message: bytes) -> Packet:
+    """A packet with its fields in any order."""
     kind, stat, file_id, data = 0, None, 0, memoryview(b"")
     for tag, value in _fields(memoryview(message), 0):
         if tag == 0x08 and isinstance(value, int):
