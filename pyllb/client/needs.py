@@ -107,8 +107,8 @@ def _check(what: str, needs: Iterable[Need], given: Collection[str], how: str) -
     first, *others = missing
     also = "".join(f"; so is {need.name!r}" + "".join(f" at {line}" for line in need.sources()[:1]) for need in others)
     raise UsageError(
-        f"{what} {first.name!r} is used here but was not given{near(first.name, given)}{also}; "
-        f"give {how.format(first.name)}",
+        f"{what} {first.name!r} is used here but was not given{also}; "
+        f"give {how.format(first.name)}{near(first.name, given)}",
         sources=first.sources(),
     )
 
@@ -127,7 +127,7 @@ def resolve_locals(
     for name in given:
         if name not in wanted:
             there = f"there is {', '.join(map(repr, wanted))}" if wanted else "it has none"
-            raise UsageError(f"local: the build has no local source {name!r}{near(name, wanted)}; {there}")
+            raise UsageError(f"local: the build has no local source {name!r}; {there}{near(name, wanted)}")
     return {name: _directory(need, given.get(name)) for name, need in wanted.items()}
 
 

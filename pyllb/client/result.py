@@ -31,7 +31,10 @@ class Step:
 
 @attrs.frozen
 class CacheUse:
-    """How many of the build's own vertices there were, and how many of them the daemon had the results of."""
+    """How many of the build's steps there were, and how many of them the daemon had the results of.
+
+    Steps are commands, file actions, merges and diffs: what can be CACHED. Sources are looked up at each solve.
+    """
 
     total: int = 0
     cached: int = 0
@@ -48,7 +51,7 @@ class Result:
 
     metadata: the exporters' response, such as "containerimage.digest" (client.SolveResponse.ExporterResponse of
     BuildKit 0.33.1); () when nothing was exported. steps: one per vertex, in the order they were first heard of, the
-    daemon's own (exports, cache imports, logins) among them. cache: of the build's own vertices. duration: seconds
+    daemon's own (exports, cache imports, logins) among them. cache: of the build's own steps. duration: seconds
     from the call to its end. targets: the name and result of each target, when several were solved; the other fields
     then are of all of them together, later targets' metadata over earlier ones'.
     """

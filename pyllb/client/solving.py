@@ -97,7 +97,7 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         metadata=metadata,
         steps=job.record.steps(),
         warnings=job.record.warnings(),
-        cache=job.record.cache_use(_digests(job.definition)),
+        cache=job.record.cache_use(_steps(job.definition)),
         duration=time.monotonic() - begin,
     )
 
@@ -176,7 +176,15 @@ def _check_caps(definition: Definition, message: ops_pb2.Definition, known: froz
                 )
 
 
-def _digests(definition: Definition | None) -> frozenset[str]:
-    """The vertices; the last op is none, it only says which of them is the result."""
-    ops = definition.ops if definition is not None else ()
-    return frozenset(digest for digest, _ in ops[:-1])
+def _steps(definition: Definition | None) -> frozenset[str]:
+    """The vertices that do something: sources are looked up at each solve, and are never reported as cached."""
+    ops = definition.ops[:-1] if definition is not None else ()  # the last only says which of them is the result
+    return frozenset(digest for digest, op in ops if op[:1] == _INPUT or not _is_source(op))
+
+
+# The tag of Op.inputs, the first field; what has inputs is no source, so a large graph need not be parsed for this.
+_INPUT = b"\x0a"
+
+
+def _is_source(op: bytes) -> bool:
+    return ops_pb2.Op.FromString(op).HasField("source")

@@ -23,7 +23,7 @@ def parse_allow(value: str | Iterable[str] | None) -> tuple[str, ...]:
             raise NotThereYet(f"allow: devices, as in {item!r}")
         if not isinstance(item, str) or item not in _KNOWN:
             raise UsageError(
-                f"allow: {item!r} is not an entitlement{near(str(item), _KNOWN)}; there are {', '.join(_KNOWN)}"
+                f"allow: {item!r} is not an entitlement; there are {', '.join(_KNOWN)}{near(str(item), _KNOWN)}"
             )
         allowed.append(item)
     return tuple(dict.fromkeys(allowed))

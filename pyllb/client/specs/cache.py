@@ -43,7 +43,7 @@ class CacheSpec:
         if self.type in _LATER:
             raise NotThereYet(f"the build cache of type={self.type}; type=registry and type=inline are there")
         if self.type not in _TYPES:
-            raise UsageError(f"{self.type!r} is not a build cache{near(self.type, _TYPES)}; write it as {_EXAMPLE}")
+            raise UsageError(f"{self.type!r} is not a build cache; write it as {_EXAMPLE}{near(self.type, _TYPES)}")
         attributes = dict(self.attributes)
         if self.type == "registry" and not attributes.get("ref"):
             raise UsageError("a build cache of type=registry needs ref=REGISTRY/NAME:TAG")

@@ -45,8 +45,7 @@ class Export:
     def __attrs_post_init__(self) -> None:
         if self.type not in _TYPES:
             raise UsageError(
-                f"{_OPTION}: {self.type!r} is not an exporter{near(self.type, _TYPES)}; "
-                f"there are {', '.join(_TYPES)} (registry is image with push=true)"
+                f"{_OPTION}: {self.type!r} is not an exporter; there are {', '.join(_TYPES)}{near(self.type, _TYPES)}"
             )
         self._check_dest()
         self._check_attributes()

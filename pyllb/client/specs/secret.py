@@ -80,7 +80,7 @@ def _parse(item: object) -> tuple[str, SecretSource]:
     pairs = parse_fields("secrets", item, _EXAMPLE)
     for key in pairs:
         if key not in _KEYS:
-            raise UsageError(f"secrets: unexpected key {key!r} in {item!r}{near(key, _KEYS)}; write it as {_EXAMPLE}")
+            raise UsageError(f"secrets: unexpected key {key!r} in {item!r}; write it as {_EXAMPLE}{near(key, _KEYS)}")
     if not pairs.get("id"):
         raise UsageError(f"secrets: {item!r} has no id; write it as {_EXAMPLE}")
     return pairs["id"], _placed(pairs, item)
