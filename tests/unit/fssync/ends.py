@@ -23,6 +23,7 @@ import attrs
 
 from pyllb.session.call import Call, Message
 from pyllb.session.fssync.packet import FIN
+from tests.wire.peer import PeerCall
 
 TIMEOUT = 30.0
 _SOURCE = Path(__file__).parents[2] / "oracle" / "fsutil"
@@ -86,7 +87,7 @@ class Running:
             raise self.failure[0]
 
 
-def in_thread(function: Callable[[], None]) -> Running:
+def in_thread(function: Callable[[], object]) -> Running:
     """Run function beside the test."""
     failure: list[BaseException] = []
 
@@ -119,6 +120,24 @@ def transfer(sender: Callable[[Call], None], receiver: Callable[[Call], None]) -
         running.thread.join(TIMEOUT)
     running.join()
     return a, b
+
+
+class PeerEnd:
+    """The daemon's end of a call through a real session, as a sender or receiver uses its own end."""
+
+    def __init__(self, call: PeerCall) -> None:
+        self.method = "/test/Transfer"
+        self.metadata: Mapping[str, tuple[str, ...]] = {}
+        self._call = call
+
+    def receive(self, *, wait: bool = True) -> list[bytes] | None:
+        if not wait:
+            return []
+        message = self._call.receive()
+        return None if message is None else [message]
+
+    def send(self, messages: Iterable[Message]) -> None:
+        self._call.send(*(message if isinstance(message, bytes) else b"".join(message) for message in messages))
 
 
 # BuildKit's own
