@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from types import CodeType, ModuleType
 
 import attrs
@@ -16,6 +17,7 @@ from pyllb.errors import BuildFileError, PyllbError
 
 DEFAULT_FILE = "build.py"
 DEFAULT_TARGET = "default"
+_TARGET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")  # as dsl.target has it
 _numbers = itertools.count(1)
 
 
@@ -33,7 +35,7 @@ class Place:
 def parse_place(text: str) -> Place:
     """Read FILE[:TARGET]; FILE is build.py and TARGET default where they are left out."""
     file, colon, target = text.rpartition(":")
-    if not colon or not target.replace("-", "_").isidentifier() or os.path.exists(text):
+    if not colon or not _TARGET.match(target) or os.path.exists(text):
         file, target = text.removesuffix(":"), ""
     return Place(file or DEFAULT_FILE, target or DEFAULT_TARGET)
 
@@ -74,14 +76,16 @@ def load(file: str) -> BuildFile:
 
 @contextmanager
 def running(path: str) -> Iterator[None]:
-    """While a user's code runs: its folder is first on sys.path, and what it raises becomes a BuildFileError.
+    """While a user's code runs: its folder is first on sys.path, what it prints goes to stderr, and what it raises
+    becomes a BuildFileError.
 
     Errors of pyllb's own keep their type and are told the lines of the user's that led to them.
     """
     folder = os.path.dirname(path)
     sys.path.insert(0, folder)
     try:
-        yield
+        with redirect_stdout(sys.stderr):  # stdout is for what was asked for, such as a dump's bytes
+            yield
     except PyllbError as error:
         error.sources = error.sources or user_frames(error.__traceback__)
         raise

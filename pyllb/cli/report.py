@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
+from pyllb.cli.load import near
 from pyllb.cli.source import show
 from pyllb.errors import ExecError, PyllbError, SolveError
 
@@ -42,7 +45,7 @@ def _message(error: PyllbError) -> list[str]:
     if isinstance(error, ExecError):
         if error.command not in error.message:
             out.append(f"command: {error.command}")
-        if f"exit code: {error.process_exit_code}" not in error.message:
+        if not re.search(rf"exit code:? {error.process_exit_code}\b", error.message):
             out.append(f"exit code: {error.process_exit_code}")
     return out
 
@@ -57,7 +60,11 @@ def _usage(error: click.ClickException) -> list[str]:
     """A mistake in the arguments, in the shape of all other messages."""
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return error.format_message().splitlines()
-    text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+    if isinstance(error, click.NoSuchOption):
+        close = near(error.option_name, list(error.possibilities or ()))
+        text = f"no such option {error.option_name!r}" + (f"; did you mean {close!r}?" if close else "")
+    else:
+        text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
     out = f"error: {text[:1].lower()}{text[1:]}".splitlines()
     context = getattr(error, "ctx", None)
     return [*out, f"see {context.command_path} --help"] if context is not None else out

@@ -1,0 +1,103 @@
+"""Flags: a target's parameters as options of the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pyllb.errors import BuildFileError
+
+if TYPE_CHECKING:
+    from pyllb.dsl.target import Parameter, Target
+
+
+def flag_of(parameter: Parameter) -> str:
+    """`--go-version` for the parameter go_version."""
+    return "--" + parameter.name.replace("_", "-")
+
+
+def option_of(parameter: Parameter, prefix: str) -> click.Option:
+    """The option that reads a parameter; its name among click's is the parameter's with prefix in front.
+
+    A parameter that is not given has None, or () if it is a list: the caller leaves it out of the call, so that the
+    function's own default counts. One that must be given is required.
+    """
+    flag, name = flag_of(parameter), prefix + parameter.name
+    if parameter.kind == "bool":
+        names, kind = [f"{flag}/--no-{flag.removeprefix('--')}", name], None
+    else:
+        names, kind = [flag, name], _type(parameter)
+    return click.Option(
+        names,
+        type=kind,
+        required=parameter.required,
+        multiple=parameter.kind == "list",
+        help=_help(parameter),
+    )
+
+
+def check_names(target: Target, taken: Iterable[str]) -> None:
+    """Make sure that no parameter's flag is one of the command's own. Raises BuildFileError."""
+    flags = set(taken)
+    for parameter in target.parameters:
+        if (flag := flag_of(parameter)) in flags:
+            raise BuildFileError(
+                f"parameter {parameter.name!r} of target {target.name!r} would be {flag}, "
+                "which is the command's own; give it another name"
+            )
+
+
+def describe(parameter: Parameter) -> str:
+    """A parameter in a list: its flag, what it takes, its default."""
+    if parameter.kind == "bool":
+        flag = f"{flag_of(parameter)}/--no-{flag_of(parameter).removeprefix('--')}"
+    else:
+        choices = "|".join(map(str, parameter.choices))
+        flag = f"{flag_of(parameter)} {choices or ('str ...' if parameter.kind == 'list' else parameter.kind)}"
+    if parameter.required:
+        return f"{flag} (required)"
+    default = _shown_default(parameter)
+    return f"{flag} (default: {default})" if default else flag
+
+
+def value_of(parameter: Parameter, given: object) -> object:
+    """What the target gets for what click has read."""
+    match parameter.kind:
+        case "path":
+            return Path(str(given))
+        case "choice":
+            return {str(choice): choice for choice in parameter.choices}[str(given)]
+        case "list":
+            return list(given) if isinstance(given, tuple) else given
+        case _:
+            return given
+
+
+def _type(parameter: Parameter) -> object:
+    match parameter.kind:
+        case "int":
+            return click.INT
+        case "float":
+            return click.FLOAT
+        case "choice":
+            return click.Choice([str(choice) for choice in parameter.choices])
+        case _:
+            return click.STRING
+
+
+def _help(parameter: Parameter) -> str:
+    default = "required" if parameter.required else _shown_default(parameter)
+    label = "" if parameter.required or not default else "default: "
+    return f"{parameter.help}  [{label}{default}]".strip() if default else parameter.help
+
+
+def _shown_default(parameter: Parameter) -> str:
+    default = parameter.default
+    if default is None or default is False or default in ("", (), []):
+        return ""
+    if default is True:
+        return "yes"
+    return ", ".join(map(str, default)) if isinstance(default, list | tuple) else str(default)

@@ -1,0 +1,154 @@
+"""The command `pyllb solve`: build a target."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import attrs
+import click
+
+from pyllb.cli.command import debug_option
+from pyllb.cli.invocation import TargetCommand
+from pyllb.cli.settings import Settings
+from pyllb.cli.targets import Call
+from pyllb.errors import UsageError
+from pyllb.progress import MODES
+
+if TYPE_CHECKING:
+    from pyllb.client import Result
+    from pyllb.progress import Sink
+
+
+@attrs.frozen(kw_only=True)
+class Wishes:
+    """The options of one `pyllb solve`, as they were written."""
+
+    output: tuple[str, ...]
+    cache_from: tuple[str, ...]
+    cache_to: tuple[str, ...]
+    secret: tuple[str, ...]
+    ssh: tuple[str, ...]
+    allow: tuple[str, ...]
+    local: tuple[str, ...]
+    platform: str | None
+    no_cache: bool
+    metadata_file: str | None
+    progress: str
+    addr: str | None
+    timeout: str | None
+
+
+def _solve(call: Call, **options: object) -> None:
+    wishes = Wishes(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
+    from pyllb.cli.metadata import check_metadata_file, write_metadata
+    from pyllb.progress import make
+
+    if wishes.metadata_file is not None:
+        check_metadata_file(wishes.metadata_file)
+    sink = make(wishes.progress, sys.stderr, os.environ)
+    click.get_current_context().ensure_object(Settings).logs_shown = sink.shows_logs
+    try:
+        result = _build(call, wishes, sink)
+    finally:
+        sink.close()
+    if wishes.metadata_file is not None:
+        write_metadata(wishes.metadata_file, result.metadata)
+
+
+def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
+    from pyllb.client import Client
+    from pyllb.client.specs.output import parse_exports
+    from pyllb.engine import require
+
+    # What can be wrong on this side is said before a daemon is looked for.
+    exports = parse_exports(wishes.output, terminal=sys.stdout.isatty())
+    local = dict(_pair(text) for text in wishes.local)
+    timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
+    made = call.all()
+    with Client(require(wishes.addr)) as client:
+        return client.solve(
+            made[""] if list(made) == [""] else made,
+            output=exports,
+            cache_from=wishes.cache_from,
+            cache_to=wishes.cache_to,
+            platform=wishes.platform,
+            secrets=wishes.secret,
+            ssh=wishes.ssh,
+            no_cache=wishes.no_cache,
+            allow=wishes.allow,
+            progress=sink,
+            timeout=timeout,
+            local=local,
+        )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, mark, directory = text.partition("=")
+    if not (name and mark and directory):
+        raise UsageError(f"--local {text!r} is not NAME=DIR, such as context=.")
+    return name, directory
+
+
+_DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?\Z")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of "90", "90s", "1m30s" or "2h". Raises UsageError, also for none at all."""
+    match = _DURATION.match(text)
+    hours, minutes, rest = (float(part or 0) for part in match.groups()) if match else (0.0, 0.0, 0.0)
+    seconds = hours * 3600 + minutes * 60 + rest
+    if seconds <= 0:
+        raise UsageError(f"--timeout {text!r} is not a time; write seconds, or 1m30s, or 2h")
+    return seconds
+
+
+def _many(names: list[str], metavar: str, help: str) -> click.Option:
+    return click.Option(names, multiple=True, metavar=metavar, help=f"{help} May be repeated.")
+
+
+command = TargetCommand(
+    "solve",
+    callback=_solve,
+    params=[
+        click.Argument(["place"], required=False, default="", metavar="[FILE[:TARGET]]"),
+        _many(
+            ["--output", "-o", "output"],
+            "SPEC",
+            "What to make, such as type=local,dest=out or type=image,name=registry/app:1,push=true; "
+            "without it the result stays in the daemon's cache.",
+        ),
+        _many(
+            ["--cache-from", "--import-cache", "cache_from"],
+            "SPEC",
+            "Read the build cache: a reference, inline, max, or type=registry,ref=...",
+        ),
+        _many(
+            ["--cache-to", "--export-cache", "cache_to"],
+            "SPEC",
+            "Write the build cache: a reference, inline, max, or type=registry,ref=...,mode=max.",
+        ),
+        _many(["--secret"], "SPEC", "Give a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE."),
+        _many(["--ssh"], "SPEC", "Give an ssh agent: default, or ID=SOCKET."),
+        _many(["--allow"], "RIGHT", "Allow network.host or security.insecure."),
+        _many(["--local"], "NAME=DIR", "Take a local source from another directory."),
+        click.Option(["--platform"], metavar="OS/ARCH", help="What to build for; default: the daemon's own."),
+        click.Option(["--no-cache"], is_flag=True, help="Run every step, whatever the daemon has cached."),
+        click.Option(["--metadata-file"], metavar="FILE", help="Write the exporters' answers to FILE as JSON."),
+        click.Option(
+            ["--progress"],
+            type=click.Choice(MODES),
+            default="auto",
+            show_default=True,
+            help="How progress is shown on stderr; auto is tty on a terminal, else plain.",
+        ),
+        click.Option(["--addr"], metavar="ADDRESS", help="The daemon; default: BUILDKIT_HOST, then the usual sockets."),
+        click.Option(["--timeout"], metavar="TIME", help="Give up after this long: seconds, or 1m30s."),
+        debug_option,
+    ],
+    help="""Build TARGET (default) of FILE (build.py).
+
+    Flags of the target's parameters go after FILE[:TARGET]; see them with --help behind it.""",
+)

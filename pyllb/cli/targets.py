@@ -1,0 +1,103 @@
+"""Targets: the functions of a build file that can be built, found by name and called."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pyllb.cli.load import BuildFile, Place, near, running
+from pyllb.cli.source import shown_path, text_of
+from pyllb.errors import BuildFileError, SourceLine
+
+if TYPE_CHECKING:
+    from pyllb.dsl.fs import FS
+    from pyllb.dsl.target import Target
+
+
+def targets_of(build: BuildFile) -> dict[str, Target]:
+    """The targets a build file defines or imports, by name, in the order it names them."""
+    from pyllb.dsl.target import target_of
+
+    found = map(target_of, vars(build.module).values())
+    return {target.name: target for target in found if target is not None}
+
+
+def find_target(build: BuildFile, place: Place) -> Target:
+    """The target that place names. Raises BuildFileError, with near names and all there are."""
+    targets = targets_of(build)
+    if place.target in targets:
+        return targets[place.target]
+    if not targets:
+        raise BuildFileError(f"{place.file} has no target; put @pyllb.target above the function that makes the build")
+    close = near(place.target, list(targets))
+    hint = f"; did you mean {close!r}?" if close else ""
+    raise BuildFileError(f"{place.file} has no target {place.target!r}{hint}\nit has: {', '.join(targets)}")
+
+
+@attrs.frozen
+class Call:
+    """A target with the values of its parameters."""
+
+    build: BuildFile
+    target: Target
+    values: Mapping[str, object]
+
+    def all(self) -> dict[str, FS]:
+        """Call it: what it made, by name; one filesystem alone has the name "".
+
+        A list's members are named by their position. Raises BuildFileError when it raises, and when it returns
+        something else than an FS, a list of them, or a dict of them by name; errors of pyllb's own pass.
+        """
+        with running(self.build.path):
+            made = self.target.function(**self.values)
+        return self._checked(made)
+
+    def one(self, command: str) -> FS:
+        """Call it, for a command that takes one filesystem. Raises BuildFileError when there are several."""
+        made = self.all()
+        if len(made) != 1:
+            names = ", ".join(made)
+            raise self._error(f"returned {len(made)} filesystems ({names}); pyllb {command} takes a target with one")
+        return next(iter(made.values()))
+
+    def _checked(self, made: object) -> dict[str, FS]:
+        from pyllb.dsl.fs import FS
+
+        if isinstance(made, FS):
+            return {"": made}
+        if made is None:
+            raise self._error("returned None; return the FS that it made")
+        if isinstance(made, Mapping):
+            members = {str(name): value for name, value in made.items()}
+        elif isinstance(made, list | tuple):
+            members = {str(position): value for position, value in enumerate(made)}
+        else:
+            raise self._error(f"returned {_kind(made)}; return an FS, a list of them, or a dict of them by name")
+        for name, value in members.items():
+            if not isinstance(value, FS):
+                raise self._error(f"returned {_kind(value)} at {name!r}; every member has to be an FS")
+        if not members:
+            raise self._error(f"returned {made!r}, which is no build; return at least one FS")
+        return members
+
+    def _error(self, text: str) -> BuildFileError:
+        where = f"target {self.target.name!r} of {shown_path(self.build.path)}"
+        return BuildFileError(f"{where} {text}", sources=(_definition(self.target),))
+
+
+def _definition(target: Target) -> SourceLine:
+    """Where the function's def stands; Python's own first line is that of its decorators."""
+    import inspect
+
+    function = inspect.unwrap(target.function).__code__
+    text = text_of(function.co_filename)
+    rest = enumerate(text.splitlines()[function.co_firstlineno - 1 :], function.co_firstlineno)
+    line = next((n for n, row in rest if row.lstrip().startswith(("def ", "async "))), function.co_firstlineno)
+    return SourceLine(function.co_filename, line, text=text)
+
+
+def _kind(value: object) -> str:
+    name = type(value).__name__
+    return f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
