@@ -27,10 +27,17 @@ def _dump(call: Call, platform: str | None, resolve: str, addr: str | None, sour
             "LLB is bytes, and stdout is a terminal; pipe it into `buildctl build`, or redirect it to a file"
         )
     lowered = _lowered(call.one("dump"), platform, resolve, addr, source_map)
-    sys.stdout.buffer.write(lowered.definition.to_bytes())
-    sys.stdout.buffer.flush()
+    _write(lowered.definition.to_bytes())
     if flags := local_flags(lowered.locals):
         sys.stderr.write(f"buildctl needs: {' '.join(flags)}\n")
+
+
+def _write(data: bytes) -> None:
+    """All of data to stdout; under PYTHONUNBUFFERED its buffer is the bare file, whose writes may be partial."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
 
 
 def _lowered(node: FS, platform: str | None, resolve: str, addr: str | None, source_map: bool) -> Lowered:

@@ -91,7 +91,7 @@ def test_exit_codes_are_as_listed(error: BaseException, code: int) -> None:
 
 def test_a_fault_of_our_own_is_short_and_debug_shows_where() -> None:
     try:
-        {}["missing"]
+        dict[str, str]()["missing"]
     except KeyError as caught:
         error = caught
 
