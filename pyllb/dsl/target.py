@@ -111,7 +111,8 @@ def _parameter(
 ) -> Parameter:
     name = parameter.name
     if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD, parameter.POSITIONAL_ONLY):
-        raise OptionError(f"parameter {str(parameter)!r} of target {function!r} cannot be a flag; give it a name")
+        shown = str(parameter.replace(annotation=parameter.empty, default=parameter.empty))
+        raise OptionError(f"parameter {shown!r} of target {function!r} cannot be a flag; give it a name")
     required = parameter.default is parameter.empty
     default = None if required else parameter.default
     hint = hints.get(name, parameter.annotation)

@@ -44,11 +44,13 @@ def parse_reference(text: str) -> Reference:
     A tag and a digest are both kept; `latest` is added only where there is neither. Raises RefError.
     """
     if re.match(r"[a-f0-9]{64}\Z", text):
-        raise RefError(f"{text!r} is not an image reference but 64 hex digits; write NAME@sha256:{text[:8]}...")
+        raise RefError(f"{text!r} is not an image reference but 64 hex digits; write NAME@sha256: before them")
     domain, rest = _split_domain(text)
     path = rest.partition(":")[0]
     if path.lower() != path and "@" not in path:
-        raise RefError(f"{text!r} is not an image reference: {path!r} has upper-case letters; write {path.lower()!r}")
+        name = text.partition(":")[0] if path.startswith("library/") else path
+        lower = text.replace(name, name.lower(), 1)
+        raise RefError(f"{text!r} is not an image reference: its name has upper-case letters; write {lower!r}")
     match = re.match(_REFERENCE, f"{domain}/{rest}")
     if match is None:
         raise RefError(f"{text!r} is not an image reference; {_why(text)}")

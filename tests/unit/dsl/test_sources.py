@@ -1,0 +1,217 @@
+"""Sources become ops with the attributes and capabilities that BuildKit's Go client sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import pyllb
+from pyllb.dsl.fs import FS
+from pyllb.ir.ops import LocalDir, SourceOp
+from pyllb.ir.platform import Platform
+
+SHA = "sha256:" + "a" * 64
+COMMIT = "b" * 40
+AUTH = {"git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER"}
+GIT = {"git.fullurl": "https://host/n", **AUTH}
+GIT_SSH = {"git.fullurl": "git@host:n", **AUTH, "git.mountsshsock": "default"}
+SSH_CAPS = ("source.git.knownsshhosts", "source.git.mountsshsock")
+
+
+def _op(state: FS) -> SourceOp:
+    assert state.output is not None
+    assert isinstance(state.output.vertex, SourceOp)
+    return state.output.vertex
+
+
+@pytest.mark.parametrize(
+    ("state", "identifier", "attributes", "caps"),
+    [
+        (pyllb.image("a"), "docker-image://docker.io/library/a:latest", {}, ()),
+        (
+            pyllb.image("a", resolve_mode="pull"),
+            "docker-image://docker.io/library/a:latest",
+            {"image.resolvemode": "pull"},
+            ("source.image.resolvemode",),
+        ),
+        (
+            pyllb.image("a", resolve_mode="local", internal=True, layer_limit=2, checksum=SHA),
+            "docker-image://docker.io/library/a:latest",
+            {
+                "image.resolvemode": "local",
+                "image.recordtype": "internal",
+                "image.layerlimit": "2",
+                "image.checksum": SHA,
+            },
+            ("source.image.layerlimit", "source.image.checksum"),
+        ),
+        (pyllb.local("."), "local://context", {}, ()),
+        (
+            pyllb.local("src", include=["*.go", "a&b"], exclude=["<x>", "\u2028é"], follow=["l"]),
+            "local://src",
+            {
+                "local.includepattern": '["*.go","a\\u0026b"]',
+                "local.followpaths": '["l"]',
+                "local.excludepatterns": '["\\u003cx\\u003e","\\u2028é"]',
+            },
+            ("source.local.includepatterns", "source.local.followpaths", "source.local.excludepatterns"),
+        ),
+        (
+            pyllb.local("a/b c", shared_key="k", differ="none", metadata_only=True, metadata_except=["x"]),
+            "local://b-c",
+            {
+                "local.sharedkeyhint": "k",
+                "local.differ": "none",
+                "local.metadatatransfer": "true",
+                "local.metadatatransferexclude": '["x"]',
+            },
+            ("source.local.sharedkeyhint", "source.local.differ", "source.local.metadatatransfer"),
+        ),
+        (pyllb.http("https://a/b"), "https://a/b", {}, ()),
+        (
+            pyllb.http(
+                "http://a/b?c#d",
+                checksum=SHA,
+                filename="f",
+                mode="644",
+                owner="1:2",
+                auth_secret="s",
+                accept="x/y",
+                user_agent="me",
+                pgp_key="k",
+                pgp_signature="g",
+            ),
+            "http://a/b?c#d",
+            {
+                "http.checksum": SHA,
+                "http.filename": "f",
+                "http.perm": "0644",
+                "http.uid": "1",
+                "http.gid": "2",
+                "http.authheadersecret": "s",
+                "http.header.accept": "x/y",
+                "http.header.user-agent": "me",
+                "http.sig.pubkey": "k",
+                "http.sig.signature": "g",
+            },
+            (
+                "source.http.checksum",
+                "source.http.perm",
+                "soruce.http.uidgid",
+                "source.http.auth",
+                "source.http.header",
+                "source.http.signatureverify",
+            ),
+        ),
+        (pyllb.http("https://a/b", owner=0), "https://a/b", {}, ()),
+        (pyllb.git("host/n"), "git://host/n", GIT, ("source.git.fullurl",)),
+        (
+            pyllb.git("https://host/n#main:sub", keep_git_dir=True, submodules=False, checksum=COMMIT, mtime="commit"),
+            "git://host/n#main:sub",
+            {
+                **GIT,
+                "git.keepgitdir": "true",
+                "git.checksum": COMMIT,
+                "git.skipsubmodules": "true",
+                "git.mtime": "commit",
+            },
+            (
+                "source.git.keepgitdir",
+                "source.git.fullurl",
+                "source.git.checksum",
+                "source.git.skipsubmodules",
+                "source.git.mtime",
+            ),
+        ),
+        (
+            pyllb.git("https://host/n", ref="v1", subdir="d", auth_token_secret="t", auth_header_secret=""),
+            "git://host/n#v1:d",
+            {"git.fullurl": "https://host/n", "git.authtokensecret": "t"},
+            ("source.git.fullurl", "source.git.httpauth"),
+        ),
+        (pyllb.git("git@host:n"), "git://host/n", GIT_SSH, ("source.git.fullurl", *SSH_CAPS)),
+        (
+            pyllb.git("git@host:n", known_hosts=["host ssh-rsa A\n", "host ssh-rsa B"], ssh_id="k"),
+            "git://host/n",
+            {**GIT_SSH, "git.knownsshhosts": "host ssh-rsa A\nhost ssh-rsa B\n", "git.mountsshsock": "k"},
+            ("source.git.fullurl", *SSH_CAPS),
+        ),
+        (
+            pyllb.git("host/n", checksum=COMMIT, fetch_by_commit=True, bundle="docker-image+blob://x", subdir=None),
+            "git://host/n",
+            {
+                **GIT,
+                "git.checksum": COMMIT,
+                "git.fetchbycommit": "true",
+                "git.bundle": "docker-image+blob://x",
+            },
+            ("source.git.fullurl", "source.git.checksum", "source.git.fetchbycommit", "source.git.bundle"),
+        ),
+        (
+            pyllb.git("host/n", checkout_bundle=True),
+            "git://host/n",
+            {**GIT, "git.checkoutbundle": "true"},
+            ("source.git.fullurl", "source.git.checkoutbundle"),
+        ),
+    ],
+)
+def test_a_source_has_the_attributes_and_caps_of_go(
+    state: FS, identifier: str, attributes: dict[str, str], caps: tuple[str, ...]
+) -> None:
+    op = _op(state)
+    general = "source." + {"docker-image": "image", "https": "http"}.get(*[op.identifier.partition("://")[0]] * 2)
+
+    assert op.identifier == identifier
+    assert dict(op.attributes) == attributes
+    assert set(op.caps) == {general, *caps}
+
+
+def test_a_local_directory_is_relative_to_the_file_that_names_it() -> None:
+    assert _op(pyllb.local("src")).local == LocalDir("src", __file__)
+    assert _op(pyllb.local(Path("a") / "b")).local == LocalDir("a/b", __file__)
+    assert _op(pyllb.local("/abs")).local == LocalDir("/abs", "")
+
+
+def test_a_local_directory_of_no_file_is_relative_to_the_current_one() -> None:
+    names = {"pyllb": pyllb}
+    exec(compile("state = pyllb.local('src')", "<string>", "exec"), names)
+
+    assert _op(names["state"]).local == LocalDir("src", "")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *((".", "context"), ("./", "context"), ("..", "parent"), ("../..", "parent"), ("/", "root"), ("a/b/", "b")),
+        *(("../c", "c"), ("é ü", "---"), (".hidden", "hidden"), ("x/.", "x")),
+    ],
+)
+def test_a_local_source_is_named_by_its_last_part(path: str, name: str) -> None:
+    assert _op(pyllb.local(path)).identifier == "local://" + name
+
+
+def test_the_name_of_a_local_source_can_be_given() -> None:
+    assert _op(pyllb.local(".", name="src")).identifier == "local://src"
+
+
+def test_the_state_set_before_a_source_stays_and_its_platform_is_the_sources() -> None:
+    state = pyllb.fs().env(A="1").dir("/w").user("u").platform("arm64").label("l", "v").image("a")
+
+    assert state.meta.env == (("A", "1"),)
+    assert (state.meta.dirs, state.meta.user) == (("/w",), "u")
+    assert state.spec.labels == (("l", "v"),)
+    assert _op(state).constraints.platform == Platform("linux", "arm64")
+    assert state.meta.image is _op(state)
+
+
+def test_a_source_with_a_platform_hands_it_on() -> None:
+    state = pyllb.image("a", platform="linux/arm/v6")
+
+    assert state.meta.platform == Platform("linux", "arm", "v6")
+    assert pyllb.image("a").meta.platform is None
+
+
+def test_only_an_image_lies_under_the_state() -> None:
+    assert pyllb.git("host/n").meta.image is None
+    assert pyllb.local(".").meta.image is None

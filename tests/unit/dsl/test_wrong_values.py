@@ -1,0 +1,274 @@
+"""Every mistake is raised where the value is given, by a message that names the value and what would be right."""
+
+from __future__ import annotations
+
+import datetime
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import pyllb
+from pyllb.dsl.fs import FS
+from pyllb.errors import GraphError, MountError, NotThereYet, OptionError, RefError
+
+SHA = "sha256:" + "a" * 64
+IMAGE = pyllb.image("alpine")
+LOCAL = pyllb.local(".")
+RAN = IMAGE.run(
+    "make",
+    mounts=[
+        pyllb.bind(LOCAL, "/src"),
+        pyllb.bind(pyllb.fs(), "/gone", no_output=True),
+        pyllb.cache("go-build"),
+        pyllb.tmpfs("/tmp"),
+        pyllb.secret("token"),
+        pyllb.ssh(target="/agent"),
+    ],
+)
+any_: Any = pyllb  # wrong types are the point here
+
+Row = tuple[Callable[[], object], type[GraphError], tuple[str, ...]]
+
+ROWS: dict[str, Row] = {
+    # references and digests
+    "an upper-case image name": (lambda: pyllb.image("Alpine:A"), RefError, ("'Alpine:A'", "write 'alpine:A'")),
+    "an empty image name": (lambda: pyllb.image(""), RefError, ("empty",)),
+    "an image with a scheme": (lambda: pyllb.image("docker://alpine"), RefError, ("'docker://'", "golang:1.25")),
+    "an image with white space": (lambda: pyllb.image("alpine 3"), RefError, ("white space",)),
+    "an image of 64 hex digits": (lambda: pyllb.image("a" * 64), RefError, ("64 hex digits", "NAME@sha256:")),
+    "an image with a bad tag": (lambda: pyllb.image("alpine:-1"), RefError, ("'alpine:-1'",)),
+    "an image with a short digest": (
+        lambda: pyllb.image("alpine@sha256:" + "a" * 40),
+        RefError,
+        ("64 hex digits", "this has 40"),
+    ),
+    "an image with an unknown digest": (lambda: pyllb.image("alpine@md5:" + "a" * 32), RefError, ("md5", "sha256")),
+    "an image that is None": (lambda: any_.image(None), RefError, ("None",)),
+    "an image that is a filesystem": (lambda: any_.image(IMAGE), RefError, ("<FS docker-image://",)),
+    "a checksum without algorithm": (
+        lambda: pyllb.http("https://a/b", checksum="a" * 64),
+        RefError,
+        ("is not a digest", "sha256:"),
+    ),
+    "a checksum in upper case": (lambda: pyllb.image("a", checksum="sha256:" + "A" * 64), RefError, ("0-9 and a-f",)),
+    "an unknown resolve mode": (
+        lambda: any_.image("a", resolve_mode="pul"),
+        OptionError,
+        ("'pul'", "did you mean 'pull'?"),
+    ),
+    "a layer limit of none": (lambda: pyllb.image("a", layer_limit=0), OptionError, ("layer_limit is 0", "at least 1")),
+    "a platform that is none": (lambda: pyllb.image("a", platform="linux/"), OptionError, ("'linux/'", "linux/arm64")),
+    "a platform of nothing known": (lambda: IMAGE.platform("toaster"), OptionError, ("'toaster'",)),
+    "a platform that is None": (lambda: any_.fs().platform(None), OptionError, ("platform is None",)),
+    "a source on content": (lambda: IMAGE.image("b"), OptionError, ("has content", "docker-image://", "fs()")),
+    # git and http
+    "a git URL that is none": (lambda: pyllb.git("not a url"), RefError, ("'not a url'", "git@github.com")),
+    "a git URL with a strange scheme": (lambda: pyllb.git("ftp://a/b"), RefError, ("http, https, ssh, git",)),
+    "a git URL without a path": (lambda: pyllb.git("https://github.com"), RefError, ("no path",)),
+    "a git URL that is a directory": (lambda: pyllb.git("../here"), RefError, ("'../here'",)),
+    "a git URL with a query": (lambda: pyllb.git("https://a/b?ref=c"), RefError, ("query", "ref=")),
+    "two git refs": (lambda: pyllb.git("https://a/b#main", ref="dev"), OptionError, ("'dev'", "'main'")),
+    "a git ref like an option": (lambda: pyllb.git("https://a/b", ref="--upload-pack=x"), OptionError, ("'-'",)),
+    "a git checksum of words": (lambda: pyllb.git("https://a/b", checksum="v1"), RefError, ("'v1'", "hex digits")),
+    "known hosts for https": (
+        lambda: pyllb.git("https://a/b", known_hosts="a ssh-rsa x"),
+        OptionError,
+        ("for ssh", "https"),
+    ),
+    "fetch by commit without one": (
+        lambda: pyllb.git("https://a/b", fetch_by_commit=True),
+        OptionError,
+        ("checksum=",),
+    ),
+    "a bundle without checksum": (
+        lambda: pyllb.git("https://a/b", bundle=f"docker-image+blob://a/b@{SHA}"),
+        OptionError,
+        ("checksum",),
+    ),
+    "an unknown git time": (lambda: any_.git("https://a/b", mtime="comit"), OptionError, ("did you mean 'commit'?",)),
+    "an http URL without scheme": (lambda: pyllb.http("example.com/x"), OptionError, ("'example.com/x'", "https://")),
+    "an http URL without host": (lambda: pyllb.http("https:///x"), OptionError, ("'https:///x'",)),
+    "a file name with directories": (
+        lambda: pyllb.http("https://a/b", filename="x/y"),
+        OptionError,
+        ("without directories",),
+    ),
+    "an http owner by name": (lambda: pyllb.http("https://a/b", owner="app"), OptionError, ("'app'", "numbers")),
+    "a header with a line break": (
+        lambda: pyllb.http("https://a/b", accept="a\r\nb: c"),
+        OptionError,
+        ("line breaks",),
+    ),
+    "a key without signature": (lambda: pyllb.http("https://a/b", pgp_key="k"), OptionError, ("go together",)),
+    # local
+    "an absolute include": (lambda: pyllb.local(".", include=["/src"]), OptionError, ("'/src'", "'src'")),
+    "an absolute exception": (lambda: pyllb.local(".", exclude=["*", "!/src"]), OptionError, ("'!/src'",)),
+    "an include outside": (lambda: pyllb.local(".", include=["../x"]), OptionError, ("'..'",)),
+    "an include that is one str": (lambda: pyllb.local(".", include="*.go"), OptionError, ("['*.go']",)),
+    "an include that is empty": (lambda: pyllb.local(".", include=[""]), OptionError, ("empty",)),
+    "a local path that is a URL": (lambda: pyllb.local("https://a/b"), OptionError, ("git(...) or http(...)",)),
+    "a local path that is None": (lambda: any_.local(None), OptionError, ("None", "Path")),
+    "a local name with a slash": (lambda: pyllb.local(".", name="a/b"), OptionError, ("'a/b'",)),
+    "an unknown differ": (lambda: any_.local(".", differ="metdata"), OptionError, ("did you mean 'metadata'?",)),
+    "metadata exceptions alone": (lambda: pyllb.local(".", metadata_except=["x"]), OptionError, ("metadata_only",)),
+    # state
+    "an environment name with =": (lambda: IMAGE.env(**{"A=B": "c"}), OptionError, ("'A=B'", "'='")),
+    "an environment name of nothing": (lambda: IMAGE.env(**{"": "c"}), OptionError, ("empty",)),
+    "an environment value of None": (lambda: any_.image("a").env(A=None), OptionError, ("'A' is None", "''")),
+    "an environment value of a number": (lambda: any_.image("a").env(PORT=80), OptionError, ("80 (int)", "'80'")),
+    "an environment value with NUL": (lambda: IMAGE.env(A="a\0b"), OptionError, ("NUL",)),
+    "a directory of nothing": (lambda: IMAGE.dir(""), OptionError, ("dir is empty",)),
+    "a user with two groups": (lambda: IMAGE.user("a:b:c"), OptionError, ("'a:b:c'", "user:group")),
+    "a negative user": (lambda: IMAGE.user(-1), OptionError, ("-1", "at least 0")),
+    "a host name with a slash": (lambda: IMAGE.hostname("a/b"), OptionError, ("'a/b'",)),
+    "an unknown network": (lambda: any_.image("a").network("hosts"), OptionError, ("did you mean 'host'?", "'none'")),
+    "an unknown security": (lambda: any_.image("a").security("unsafe"), OptionError, ("'unsafe'", "'insecure'")),
+    "an unknown ulimit": (lambda: IMAGE.ulimit("nofiles", 1), OptionError, ("did you mean 'nofile'?",)),
+    "a ulimit upside down": (lambda: IMAGE.ulimit("nofile", 9, 3), OptionError, ("soft=9", "hard=3")),
+    "an extra host without address": (lambda: IMAGE.extra_host("db", "db.local"), OptionError, ("'db.local'", "IPv4")),
+    "a shell in one word": (lambda: IMAGE.shell("/bin/bash -c"), OptionError, ("shell('/bin/bash', '-c')",)),
+    # run
+    "an empty command": (lambda: IMAGE.run(""), OptionError, ("command", "empty")),
+    "a command of white space": (lambda: IMAGE.run("\n  \n"), OptionError, ("empty",)),
+    "an argv of nothing": (lambda: IMAGE.run([]), OptionError, ("empty",)),
+    "an argv with a number": (lambda: any_.image("a").run(["sleep", 1]), OptionError, ("argument 1", "'1'")),
+    "a command that is None": (lambda: any_.image("a").run(None), OptionError, ("None",)),
+    "a command that is a filesystem": (lambda: any_.image("a").run(IMAGE), OptionError, ("<FS docker-image",)),
+    "no exit code": (lambda: IMAGE.run("a", ok_codes=[]), OptionError, ("ok_codes is empty",)),
+    "an exit code of 256": (lambda: IMAGE.run("a", ok_codes=[256]), OptionError, ("256", "at most 255")),
+    "an exit code that is no list": (lambda: any_.image("a").run("a", ok_codes=1), OptionError, ("[0, 1]",)),
+    "a read-only root with no result": (lambda: IMAGE.run("a", readonly_root=True), MountError, ("never run",)),
+    "an env that is a list": (lambda: any_.image("a").run("a", env=["A=b"]), OptionError, ("mapping",)),
+    "a shell that is a str": (lambda: IMAGE.run("a", shell="/bin/bash"), OptionError, ("'/bin/bash'", "list")),
+    "a proxy that is a str": (lambda: any_.image("a").run("a", proxy="http://p"), OptionError, ("proxy(http=",)),
+    "a device that is a str": (lambda: IMAGE.run("a", devices="gpu"), OptionError, ("['gpu']",)),
+    "resources of a dict": (lambda: any_.image("a").run("a", resources={}), OptionError, ("resources(memory",)),
+    "negative memory": (lambda: pyllb.resources(memory=-1), OptionError, ("memory is -1",)),
+    "memory of words": (lambda: pyllb.resources(memory="lots"), OptionError, ("'lots'", "'64m'")),
+    "a cpu list of words": (lambda: pyllb.resources(cpuset_cpus="all"), OptionError, ("'0-2,7'",)),
+    "an empty name": (lambda: IMAGE.run("a", name=""), OptionError, ("name is empty",)),
+    "an ignore_cache of 1": (lambda: any_.image("a").run("a", ignore_cache=1), OptionError, ("True or False",)),
+    "a group of a number": (lambda: any_.image("a").run("a", group=1), OptionError, ("progress_group",)),
+    # mounts
+    "a relative bind": (lambda: pyllb.bind(LOCAL, "src"), MountError, ("'src'", "'/src'")),
+    "a bind at the root": (lambda: pyllb.bind(LOCAL, "//"), MountError, ("root",)),
+    "a bind of a path": (lambda: any_.bind("./src", "/src"), OptionError, ("'./src'", "local(path)")),
+    "a bind the wrong way round": (lambda: any_.bind("/src", LOCAL), OptionError, ("write a filesystem",)),
+    "a selector that leaves": (lambda: pyllb.bind(LOCAL, "/src", selector="../x"), OptionError, ("'../x'",)),
+    "an unknown content cache": (
+        lambda: any_.bind(LOCAL, "/s", content_cache="of"),
+        OptionError,
+        ("did you mean 'off'?",),
+    ),
+    "a relative cache": (lambda: pyllb.cache("root/.cache"), MountError, ("'root/.cache'", "'/root/.cache'")),
+    "a relative cache target": (lambda: pyllb.cache("x", "y"), MountError, ("'y'", "'/y'")),
+    "an unknown cache": (lambda: pyllb.cache("go-biuld"), OptionError, ("did you mean 'go-build'?", "target=")),
+    "two cache targets": (lambda: pyllb.cache("/a", "/b"), OptionError, ("'/a'", "'/b'")),
+    "an unknown sharing": (
+        lambda: any_.cache("pip", sharing="share"),
+        OptionError,
+        ("'share'", "did you mean 'shared'?", "'locked'"),
+    ),
+    "a selector without source": (lambda: pyllb.cache("pip", selector="x"), OptionError, ("without source",)),
+    "a relative tmpfs": (lambda: pyllb.tmpfs("tmp"), MountError, ("'tmp'",)),
+    "a negative size": (lambda: pyllb.tmpfs("/tmp", size=-5), OptionError, ("-5",)),
+    "a size of nothing": (lambda: pyllb.tmpfs("/tmp", size=0), OptionError, ("at least one byte",)),
+    "a relative secret": (lambda: pyllb.secret("a", "b"), MountError, ("'b'",)),
+    "a secret variable with =": (lambda: pyllb.secret("a", env="A=b"), OptionError, ("'A=b'",)),
+    "a secret without id": (lambda: pyllb.secret(""), OptionError, ("id of a secret",)),
+    "a mode beyond": (lambda: pyllb.secret("a", mode=0o1000), OptionError, ("mode",)),
+    "one target twice": (
+        lambda: IMAGE.run("a", mounts=[pyllb.bind(LOCAL, "/x"), pyllb.cache("/x/")]),
+        MountError,
+        ("'/x/'", "bind mount", "cache mount"),
+    ),
+    "a lone mount": (lambda: any_.image("a").run("a", mounts=pyllb.cache("pip")), OptionError, ("mounts=[...]",)),
+    "a filesystem as mount": (lambda: any_.image("a").run("a", mounts=[LOCAL]), OptionError, ("bind(fs, target)",)),
+    "a list in mounts": (lambda: any_.image("a").run("a", mounts=[[pyllb.cache("pip")]]), OptionError, ("*",)),
+    "the result of a cache": (lambda: RAN.mount("/root/.cache/go-build"), MountError, ("outlives the build",)),
+    "the result of a tmpfs": (lambda: RAN.mount("/tmp"), MountError, ("bind(fs(), ...)",)),
+    "the result of a secret": (lambda: RAN.mount("/run/secrets/token"), MountError, ("secret",)),
+    "the result of an ssh socket": (lambda: RAN.mount("/agent"), MountError, ("ssh",)),
+    "the result of no output": (lambda: RAN.mount("/gone"), MountError, ("no_output=True",)),
+    "the result of nothing": (lambda: RAN.mount("/scr"), MountError, ("did you mean '/src'?", "'/tmp'")),
+    "the result of no run": (lambda: IMAGE.mount("/src"), MountError, ("not the result of run",)),
+    "the result at a relative path": (lambda: RAN.mount("src"), MountError, ("'/src'",)),
+    # files
+    "a mode in decimal": (lambda: IMAGE.copy(LOCAL, "/a", "/b", mode=755), OptionError, ("0o755",)),
+    "a mode of words": (lambda: IMAGE.copy(LOCAL, "/a", "/b", mode="rwx"), OptionError, ("'rwx'", "u+x")),
+    "symbols for a new file": (lambda: IMAGE.mkfile("/a", "", mode="u+x"), OptionError, ("nothing is there",)),
+    "a mode of 0o4755 for mkdir": (lambda: IMAGE.mkdir("/a", mode=0o4755), OptionError, ("0o4755", "chmod")),
+    "an owner of two colons": (lambda: IMAGE.mkdir("/a", owner="a:b:c"), OptionError, ("'a:b:c'",)),
+    "an owner without a group": (lambda: IMAGE.mkdir("/a", owner="a:"), OptionError, ("'a:'",)),
+    "a path of nothing": (lambda: IMAGE.mkdir(""), OptionError, ("path of mkdir is empty",)),
+    "data of None": (lambda: any_.image("a").mkfile("/a", None), OptionError, ("None", "bytes")),
+    "a copy of a path": (lambda: any_.image("a").copy(".", "/a", "/b"), OptionError, ("local(path)",)),
+    "a copy from nothing": (lambda: IMAGE.copy(pyllb.fs(), "/a", "/b"), OptionError, ("empty filesystem",)),
+    "an empty wildcard alone": (
+        lambda: IMAGE.copy(LOCAL, "/a", "/b", allow_empty_wildcard=True),
+        OptionError,
+        ("wildcard=True",),
+    ),
+    "a relative new link": (lambda: IMAGE.symlink("a", "b"), OptionError, ("'b'", "'/b'")),
+    "a time without zone": (
+        lambda: IMAGE.mkdir("/a", created=datetime.datetime(2020, 1, 1)),
+        OptionError,
+        ("zone", "UTC"),
+    ),
+    "a time of words": (lambda: any_.image("a").mkdir("/a", created="now"), OptionError, ("'now'",)),
+    "no actions": (lambda: IMAGE.file(), OptionError, ("no actions",)),
+    "a method among actions": (lambda: any_.image("a").file(IMAGE.mkdir("/a")), OptionError, ("functions of pyllb",)),
+    # graph
+    "a merge of a list": (lambda: any_.merge([IMAGE, LOCAL]), OptionError, ("write *",)),
+    "a diff of a str": (lambda: any_.diff(IMAGE, "b"), OptionError, ("'b'",)),
+    "a function that returns nothing": (lambda: any_.image("a").with_(lambda f: None), OptionError, ("to with_",)),
+    "no function": (lambda: any_.image("a").with_(IMAGE), OptionError, ("write a function",)),
+    # image config
+    "an entrypoint in one word": (lambda: IMAGE.entrypoint("/app -v"), OptionError, ("entrypoint('/app', '-v')",)),
+    "an entrypoint of nothing": (lambda: IMAGE.entrypoint(), OptionError, ("entrypoint is empty",)),
+    "a label of a number": (lambda: any_.image("a").label("a", 1), OptionError, ("label 'a'", "'1'")),
+    "port 0": (lambda: IMAGE.expose(0), OptionError, ("0", "65535")),
+    "a port of words": (lambda: IMAGE.expose("http"), OptionError, ("'http'", "'53/udp'")),
+    "a port of an unknown protocol": (lambda: IMAGE.expose("80/http"), OptionError, ("'80/http'",)),
+    "a relative volume": (lambda: IMAGE.volume("data"), OptionError, ("'/data'",)),
+    "a signal in small letters": (lambda: IMAGE.stop_signal("term"), OptionError, ("'SIGTERM'",)),
+    "a duration of words": (lambda: IMAGE.healthcheck("true", interval="soon"), OptionError, ("'soon'", "'30s'")),
+    "a negative duration": (lambda: IMAGE.healthcheck("true", timeout=-1), OptionError, ("negative",)),
+    "an empty healthcheck": (lambda: IMAGE.healthcheck([]), OptionError, ("empty",)),
+}
+
+
+@pytest.mark.parametrize("row", ROWS.values(), ids=ROWS.keys())
+def test_a_wrong_value_is_refused_with_the_value_and_what_would_be_right(row: Row) -> None:
+    call, kind, parts = row
+
+    with pytest.raises(kind) as caught:
+        call()
+
+    message = str(caught.value)
+    assert type(caught.value) is kind
+    assert [part for part in parts if part not in message] == [], message
+    assert "\n" not in message
+    assert not message.endswith(".")
+
+
+def test_the_traceback_of_a_mistake_ends_below_the_users_line() -> None:
+    try:
+        IMAGE.run("make", mounts=[pyllb.tmpfs("tmp")])
+    except MountError as error:
+        mine = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
+        assert mine[-1].line == 'IMAGE.run("make", mounts=[pyllb.tmpfs("tmp")])'
+
+
+def test_what_is_left_out_says_so() -> None:
+    with pytest.raises(NotThereYet, match="OCI layout"):
+        pyllb.git("https://a/b", bundle=f"oci-layout+blob://x@{SHA}", checksum="a" * 40)
+
+
+def test_a_filesystem_is_still_usable_after_a_mistake() -> None:
+    with pytest.raises(OptionError):
+        IMAGE.run("")
+
+    assert isinstance(IMAGE.run("true"), FS)
