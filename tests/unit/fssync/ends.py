@@ -6,11 +6,13 @@ tests/oracle/fsutil at its other end.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
 import os
 import queue
+import shutil
 import struct
 import subprocess
 import tempfile
@@ -146,7 +148,9 @@ class PeerEnd:
 @functools.cache
 def oracle() -> str:
     """The Go program, built once per test run; Go's build cache makes the second time short."""
-    binary = Path(tempfile.mkdtemp(prefix="pyllb-oracle-")) / "fsutil"
+    folder = tempfile.mkdtemp(prefix="pyllb-oracle-")
+    atexit.register(shutil.rmtree, folder)
+    binary = Path(folder) / "fsutil"
     subprocess.run(["go", "build", "-o", str(binary), "."], cwd=_SOURCE, check=True, capture_output=True, timeout=280)
     return str(binary)
 
