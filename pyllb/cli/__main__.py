@@ -11,20 +11,19 @@ from pyllb.cli.interrupt import Interrupts
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process with its exit code. arguments: those after the name; None: sys.argv's."""
-    with Interrupts() as interrupts:
-        try:
-            from pyllb.cli.command import run
+    interrupts = Interrupts()
+    try:
+        interrupts.install()
+        from pyllb.cli.command import run
 
-            code = run(list(sys.argv[1:] if arguments is None else arguments))
-        except KeyboardInterrupt:
-            sys.stderr.write("interrupted\n")
-            code = interrupts.code
-        except BrokenPipeError:
-            code = _reader_gone()
-        try:
-            sys.stdout.flush()
-        except BrokenPipeError:
-            code = _reader_gone()
+        code = run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        code = interrupts.code
+    except BrokenPipeError:
+        code = _reader_gone()
+    interrupts.finish()
     sys.exit(code)
 
 

@@ -2,40 +2,43 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
-from types import FrameType, TracebackType
+from types import FrameType
 
 _GRACE = 1.0  # seconds that cleaning up may still take after the second signal
 _SHOW_CURSOR = b"\x1b[?25h"
+_SIGNALS = ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL))
 
 
 class Interrupts:
-    """While entered, the first SIGINT or SIGTERM raises KeyboardInterrupt; the next ends the process within a second.
+    """Once installed, the first SIGINT or SIGTERM raises KeyboardInterrupt; the next ends the process within a second.
 
     A second KeyboardInterrupt would break into the cleaning up that the first began: half-written files, threads not
-    joined. So it is not raised; if the cleaning up hangs, an alarm ends the process without it.
-    code: what the process ends with, 128 + the signal's number; 130 for Ctrl-C.
+    joined. So it is not raised; if the cleaning up hangs, an alarm ends the process without it. It is for a process
+    that ends with what it guards: the handlers stay to its end.
+
+    code: what the process ends with after a signal, 128 + the signal's number; 130 for Ctrl-C.
     """
 
     def __init__(self) -> None:
         self.code = 128 + signal.SIGINT
         self._count = 0
-        self._before: dict[int, signal._HANDLER] = {}
+        self._mine: list[int] = []
 
-    def __enter__(self) -> Interrupts:
-        # A process started in the background by a shell ignores SIGINT; that is left so.
-        for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+    def install(self) -> None:
+        """Take the signals over, but not SIGINT where a shell started the process in the background, ignoring it."""
+        for number, usual in _SIGNALS:
             if signal.getsignal(number) is usual:
-                self._before[number] = signal.signal(number, self._arrived)
-        return self
+                signal.signal(number, self._arrived)
+                self._mine.append(number)
+        atexit.register(self._ignore)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+    def finish(self) -> None:
+        """Nothing is left but Python's own end: a signal that comes now does not raise in the middle of that."""
+        self._count = max(self._count, 1)
 
     def _arrived(self, number: int, frame: FrameType | None) -> None:
         self._count += 1
@@ -50,3 +53,8 @@ class Interrupts:
         if sys.stderr is not None and sys.stderr.isatty():
             os.write(sys.stderr.fileno(), _SHOW_CURSOR)
         os._exit(self.code)
+
+    def _ignore(self) -> None:
+        """At the very end Python puts its own handlers back to the default, which would end it by the signal."""
+        for number in self._mine:
+            signal.signal(number, signal.SIG_IGN)

@@ -14,17 +14,19 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = """
 import sys, time
 from pyllb.cli.interrupt import Interrupts
-with Interrupts() as interrupts:
+interrupts = Interrupts()
+interrupts.install()
+try:
+    print("ready", flush=True)
+    time.sleep(60)
+except KeyboardInterrupt:
     try:
-        print("ready", flush=True)
-        time.sleep(60)
-    except KeyboardInterrupt:
-        try:
-            print("cleaning", flush=True)
-            time.sleep({cleaning})
-        finally:
-            print("cleaned", flush=True)
-    sys.exit(interrupts.code)
+        print("cleaning", flush=True)
+        time.sleep({cleaning})
+    finally:
+        print("cleaned", flush=True)
+interrupts.finish()
+sys.exit(interrupts.code)
 """
 
 
@@ -50,6 +52,26 @@ def test_one_signal_cleans_up_and_ends_with_its_code(number: signal.Signals, cod
 
 def test_a_second_ctrl_c_does_not_break_into_the_cleaning_up() -> None:
     assert _ended(0.3, signal.SIGINT, signal.SIGINT)[:2] == (130, "ready\ncleaning\ncleaned\n")
+
+
+def test_a_ctrl_c_at_pythons_own_end_changes_nothing() -> None:
+    program = """
+import atexit, os, signal, sys
+from pyllb.cli.interrupt import Interrupts
+interrupts = Interrupts()
+interrupts.install()
+interrupts.finish()
+class AtTheEnd:
+    kill, pid, number = os.kill, os.getpid(), signal.SIGINT
+    def __del__(self):
+        self.kill(self.pid, self.number)
+os.kill(os.getpid(), signal.SIGINT)
+sys.last = AtTheEnd()
+sys.exit(7)
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, check=False, timeout=30)
+
+    assert (done.returncode, done.stderr) == (7, b"")
 
 
 def test_a_second_ctrl_c_ends_a_cleaning_up_that_hangs() -> None:

@@ -1,0 +1,236 @@
+"""The command against a real daemon: what it shows, what it writes, how it ends."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.testbed import Testbed
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = """
+import time
+from pyllb import FS, fs, secret, target
+
+
+def step(base: FS, n: int, run: str) -> FS:
+    return base.run(f"for i in $(seq 30); do echo out {n}.$i; done; test {n} != 2  # {run}")
+
+
+@target
+def loop(run: str = "0") -> FS:
+    base = fs().image("busybox")
+    for n in range(4):
+        base = step(base, n, run)
+    return base
+
+
+@target
+def missing() -> FS:
+    return fs().image("localhost/no-such-image:1").run("true")
+
+
+@target
+def hello() -> FS:
+    return fs().mkfile("/hello", "hello").entrypoint("/hello")
+
+
+@target
+def several() -> dict[str, FS]:
+    return {"one": fs().mkfile("/n", "1"), "two": fs().mkfile("/n", "2")}
+
+
+@target
+def secretive(run: str) -> FS:
+    return fs().image("busybox").run(f"wc -c < /run/secrets/token  # {run}", mounts=[secret("token")])
+
+
+@target
+def slow(run: str) -> FS:
+    return fs().image("busybox").run(f"echo started; sleep 60  # {run}")
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    (tmp_path / "build.py").write_text(BUILD)
+    return tmp_path
+
+
+def command(*words: str) -> list[str]:
+    return [sys.executable, "-W", "error", "-m", "pyllb.cli", *words]
+
+
+def environment(address: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": address, "BUILDKIT_PROGRESS": ""}
+
+
+def run(project: Path, address: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+    env = environment(address)
+    return subprocess.run(command(*words), cwd=project, env=env, capture_output=True, check=False, timeout=120)
+
+
+def fresh() -> str:
+    """A text that no build has had before, so that nothing of it is cached."""
+    return str(time.time_ns())
+
+
+def test_a_failing_step_shows_its_output_once_and_both_frames_and_ends_with_1(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":loop", "--run", fresh(), "--progress=plain")
+
+    text = done.stderr.decode()
+    assert (done.returncode, done.stdout) == (1, b""), text
+    head, summary, rest = text.split("------\n")
+    assert re.search(r"^#\d+ ERROR: process .* exit code: 1$", head, re.MULTILINE)
+    assert re.findall(r"out 2\.(\d+)", summary) == [str(n) for n in range(21, 31)]
+    assert "out 2.3" not in rest
+    lines = rest.splitlines()
+    assert lines[0] == "build.py:7"
+    assert [line.split("|")[1].strip() for line in lines if line.startswith(" >")] == [
+        'return base.run(f"for i in $(seq 30); do echo out {n}.$i; done; test {n} != 2  # {run}")',
+        "base = step(base, n, run)",
+    ]
+    assert lines[-1].startswith("error: ")
+    assert lines[-1].endswith("exit code 1")
+
+
+def test_quiet_shows_the_output_of_what_failed_and_nothing_else(project: Path, address: str) -> None:
+    failed = run(project, address, "solve", ":loop", "--run", fresh(), "--progress=quiet").stderr.decode()
+    assert failed.startswith("------\n > ")
+    assert re.findall(r"out 2\.(\d+)", failed)[-1] == "30"
+
+    fine = run(project, address, "solve", ":hello", "--progress=quiet")
+    assert (fine.returncode, fine.stdout, fine.stderr) == (0, b"", b"")
+
+
+def test_rawjson_is_one_object_per_line_and_has_the_output(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":loop", "--run", fresh(), "--progress=rawjson")
+
+    rows = [json.loads(line) for line in done.stderr.decode().splitlines() if line.startswith("{")]
+    names = {vertex["name"] for row in rows for vertex in row.get("vertexes", [])}
+    assert any("out 2." in name for name in names)
+    assert any(row.get("logs") for row in rows)
+
+
+def test_a_missing_image_is_one_message_at_its_line(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":missing", "--progress=quiet")
+
+    text = done.stderr.decode()
+    assert done.returncode == 1, text
+    assert 'return fs().image("localhost/no-such-image:1").run("true")' in text
+    assert text.splitlines()[-1].startswith("error: image 'localhost/no-such-image:1'")
+    assert "Traceback" not in text
+
+
+def test_metadata_is_written_as_buildctl_writes_it(project: Path, address: str) -> None:
+    words = ("--output", "type=oci,dest=out.tar", "--metadata-file", "meta.json")
+    done = run(project, address, "solve", ":hello", *words)
+    assert done.returncode == 0, done.stderr.decode()
+
+    metadata = json.loads((project / "meta.json").read_text())
+    assert metadata["containerimage.digest"].startswith("sha256:")
+    assert metadata["containerimage.descriptor"]["digest"] == metadata["containerimage.digest"]
+
+
+def test_a_tar_on_stdout_is_all_there_is_on_stdout(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":hello", "--output", "type=tar,dest=-")
+    assert done.returncode == 0, done.stderr.decode()
+
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        member = archive.extractfile("hello")
+        assert member is not None
+        assert member.read() == b"hello"
+
+
+def test_several_filesystems_go_each_to_its_place(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":several", "--output", "type=local,dest=out/{target}")
+    assert done.returncode == 0, done.stderr.decode()
+
+    assert [(project / "out" / name / "n").read_text() for name in ("one", "two")] == ["1", "2"]
+    clash = run(project, address, "solve", ":several", "--output", "type=local,dest=out")
+    assert (clash.returncode, b"{target}" in clash.stderr) == (2, True)
+
+
+def test_a_secret_that_was_not_given_fails_before_any_step_at_its_line(project: Path, address: str) -> None:
+    done = run(project, address, "solve", ":secretive", "--run", fresh(), "--progress=plain")
+
+    text = done.stderr.decode()
+    assert done.returncode == 2, text
+    assert "#1 " not in text
+    assert "> " in text
+    assert "mounts=[secret(" in text
+
+
+def test_a_secret_reaches_the_step_and_is_nowhere_in_what_is_shown(project: Path, address: str) -> None:
+    (project / "token").write_text("very-hidden")
+    words = ("--run", fresh(), "--secret", "id=token,src=token", "--progress=rawjson", "--debug")
+    done = run(project, address, "solve", ":secretive", *words)
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"very-hidden" not in done.stderr
+    assert b"MTEK" in done.stderr  # base64 of the step's own output: its length, 11
+
+
+def test_a_timeout_ends_with_1(project: Path, address: str) -> None:
+    began = time.monotonic()
+    done = run(project, address, "solve", ":slow", "--run", fresh(), "--timeout", "1s")
+
+    assert done.returncode == 1
+    assert b"timeout of 1 s" in done.stderr
+    assert time.monotonic() - began < 10
+
+
+def test_a_daemon_that_is_killed_ends_it_with_3_within_five_seconds(project: Path, testbed: Testbed) -> None:
+    with testbed.start_daemon() as daemon:
+        words = command("solve", ":slow", "--run", fresh(), "--progress=plain")
+        with subprocess.Popen(words, cwd=project, env=environment(daemon.address), stderr=subprocess.PIPE) as process:
+            assert process.stderr is not None
+            said = b""
+            while b" started\n" not in said:
+                line = process.stderr.readline()
+                assert line, said.decode()
+                said += line
+            daemon.kill()
+            killed = time.monotonic()
+            said += process.stderr.read()
+            code = process.wait(30)
+        assert time.monotonic() - killed < 5
+    assert code == 3, said.decode()
+    assert b"Traceback" not in said
+
+
+def test_a_terminal_gets_a_drawing_and_is_given_back(project: Path, address: str) -> None:
+    leader, follower = pty.openpty()
+    received = bytearray()
+
+    def read() -> None:
+        try:
+            while chunk := os.read(leader, 4096):
+                received.extend(chunk)
+        except OSError:  # EIO: the other end was closed
+            pass
+
+    reader = threading.Thread(target=read, name="test-pty-reader")
+    reader.start()
+    env = {**environment(address), "TERM": "xterm"}
+    done = subprocess.run(command("solve", ":hello"), cwd=project, env=env, stderr=follower, check=False, timeout=60)
+    os.close(follower)
+    reader.join(10)
+    os.close(leader)
+
+    text = received.decode()
+    assert done.returncode == 0, text
+    assert re.search(r"\[\+\] Building \d+\.\ds \(\d+/\d+\) FINISHED", text)
+    assert " => " in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
