@@ -10,7 +10,7 @@ import select
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import attrs
@@ -105,13 +105,14 @@ def with_root_below(directory: Path) -> list[Process]:
     return found
 
 
-def started_in(directory: Path) -> list[Process]:
-    """The processes whose command line names something under directory, this one not counted."""
-    prefix = f"{directory}/".encode()
+def serving(directory: Path, programs: Collection[str]) -> list[Process]:
+    """The processes of these programs (names) that were given a file under directory as an argument."""
+    prefix = f"{directory}/"
     found = []
     for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
         fields = _stat(pid)
-        if fields is not None and pid != os.getpid() and prefix in _read(pid, "cmdline"):
+        program, *arguments = os.fsdecode(_read(pid, "cmdline")).split("\0")
+        if fields and Path(program).name in programs and any(text.startswith(prefix) for text in arguments):
             found.append(Process(pid, int(fields[19])))
     return found
 

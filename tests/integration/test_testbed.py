@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from pyllb.engine.probe import answers
-from pyllb.engine.process import Process, of, started_in, with_root_below
+from pyllb.engine.process import Process, of, serving, with_root_below
 from tests.conftest import Buildctl
 from tests.testbed import Testbed, store, up
 
 ROOT = Path(__file__).resolve().parents[2]
+SERVERS = ("buildkitd", "docker-registry")
 
 
 def dockerfile(directory: Path, text: str) -> list[str]:
@@ -146,7 +147,7 @@ def test_a_killed_daemon_comes_back_at_the_same_socket() -> None:
 def test_closing_ends_every_process_and_mount_and_removes_the_directory(tmp_path: Path) -> None:
     testbed = up()
     client = sleeping(testbed.address, testbed, tmp_path, 345679)
-    assert len(started_in(testbed.home)) >= 3
+    assert len(serving(testbed.home, SERVERS)) == 3
     testbed.close()
     client.wait(10)
     gone(testbed.home, 345679)
@@ -177,7 +178,7 @@ def test_killing_the_maker_leaves_nothing_either(tmp_path: Path) -> None:
 
 def gone(home: Path, seconds: int) -> None:
     assert not home.exists()
-    assert not started_in(home)
+    assert not serving(home, SERVERS)
     assert not with_root_below(home)
     assert not sleeps(seconds)
     assert str(home) not in Path("/proc/self/mountinfo").read_text()
@@ -185,15 +186,24 @@ def gone(home: Path, seconds: int) -> None:
 
 def test_what_a_killed_caretaker_has_left_the_next_testbed_removes() -> None:
     testbed = up()
-    caretakers = [one for one in namesakes(testbed.home.name) if one.alive()]
-    for caretaker in caretakers:
-        caretaker.signal(signal.SIGKILL)
-        caretaker.wait(5)
-    assert caretakers
+    kill_caretaker(testbed)
     assert answers(testbed.address)
     with up():
         gone(testbed.home, 0)
     testbed.close()
+
+
+def test_closing_does_without_a_caretaker_that_was_killed() -> None:
+    testbed = up()
+    kill_caretaker(testbed)
+    testbed.close()
+    gone(testbed.home, 0)
+
+
+def kill_caretaker(testbed: Testbed) -> None:
+    (caretaker,) = [one for one in namesakes(testbed.home.name) if one.alive()]
+    caretaker.signal(signal.SIGKILL)
+    assert caretaker.wait(5)
 
 
 def namesakes(name: str) -> list[Process]:

@@ -30,6 +30,7 @@ from tests.testbed import debian, images, registry, store, tools
 from tests.testbed.report import say
 
 _PROGRAMS = {"runc": "runc", "docker-registry": "docker-registry", "skopeo": "skopeo"}
+_SERVERS = ("buildkitd", "docker-registry")
 _LOCK = "lock"
 _STATE = "testbed.json"
 
@@ -66,9 +67,11 @@ class Testbed:
 
     def __init__(self) -> None:
         prepare()
-        sweep()
-        self.home = _new_home()
-        self._caretaker = _caretaker(self.home)
+        self._programs = tools.programs()
+        with store.locked("homes"):  # a new home is not swept away before its caretaker holds its lock
+            sweep()
+            self.home = _new_home()
+            self._caretaker = _caretaker(self.home)
         self._extra = 0
         try:
             begin = time.monotonic()
@@ -112,11 +115,11 @@ class Testbed:
 
     @property
     def buildctl(self) -> Path:
-        return tools.programs() / "buildctl"
+        return self._programs / "buildctl"
 
     @property
     def buildkitd(self) -> Path:
-        return tools.programs() / "buildkitd"
+        return self._programs / "buildkitd"
 
     @property
     def root(self) -> Path:
@@ -161,6 +164,8 @@ class Testbed:
         """Stop all of it and remove its directory. May be called again."""
         self._caretaker.stdin.close()  # type: ignore[union-attr]
         self._caretaker.wait()
+        if self.home.exists():  # the caretaker was killed
+            clear(self.home)
 
     def detach(self) -> None:
         """Let it run on after this process: the caretaker is told to stay until it is stopped by down()."""
@@ -218,7 +223,7 @@ def up() -> Testbed:
 
 def clear(home: Path) -> None:
     """End whatever runs in a testbed's directory, and remove the directory."""
-    running = process.started_in(home)
+    running = process.serving(home, _SERVERS)
     with ExitStack() as stack:
         for one in running:  # all at once, then wait for each
             one.signal(signal.SIGTERM)
@@ -272,7 +277,7 @@ def _homes() -> list[Path]:
 
 
 def _new_home() -> Path:
-    """A new directory with a lock file that is held already when others see it; short, for a socket is kept in it."""
+    """A new directory with a short name, for a socket is kept in it."""
     place = store.directory() / "run"
     place.mkdir(exist_ok=True)
     return Path(tempfile.mkdtemp(dir=place))
