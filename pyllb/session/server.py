@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
@@ -187,6 +188,7 @@ class Server:
         return Code.OK, ""
 
     def _note(self, call: ServedCall, error: BaseException) -> None:
+        traceback.clear_frames(error.__traceback__)  # else it keeps open what the handler had open
         with self._lock:
             if len(self._failures) < _MAX_FAILURES:
                 self._failures.append(Failure(call.method, error))

@@ -9,7 +9,9 @@ import socket
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
+from io import BufferedReader
 
 import pytest
 
@@ -249,6 +251,23 @@ def test_what_a_handler_raises_becomes_the_trailers() -> None:
             ("/test.Service/Leave", SystemExit),
         ]
     assert session.error is None
+
+
+def test_a_failure_that_is_kept_does_not_keep_open_what_its_handler_had_open() -> None:
+    opened: list[weakref.ref[BufferedReader]] = []
+
+    def leave_open(call: Call) -> None:
+        file = open(os.devnull, "rb")  # noqa: SIM115
+        opened.append(weakref.ref(file))
+        with file:
+            raise ValueError("no good")
+
+    session = Session([Services(Open=leave_open)])
+    with peer_of(session) as peer:
+        assert peer.failed("/test.Service/Open") == (2, "no good")
+        (failure,) = session.failures
+        assert str(failure.error) == "no good"
+        assert opened[0]() is None
 
 
 def test_an_unknown_method_is_unimplemented() -> None:
