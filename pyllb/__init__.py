@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from pyllb.client import Client, Result, dump, solve
     from pyllb.marshal.definition import Definition
 
-__all__ = [
-    "FS",
+__all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "Client",
     "Definition",
+    "FS",
     "Platform",
     "PyllbError",
     "Result",

@@ -18,10 +18,9 @@ from pyllb.ir.ops import DiffOp, ExecOp, FileOp, MergeOp, Output, SourceOp
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
-    import os
     from datetime import datetime
 
-    from pyllb.dsl.sources import Differ, GitTime, ResolveMode
+    from pyllb.dsl.sources import Differ, GitTime, PathLike, ResolveMode
     from pyllb.ir.constraints import Constraints, LinuxResources, ProgressGroup
     from pyllb.ir.meta import Network, Security
     from pyllb.ir.ops import ProxyEnv
@@ -82,7 +81,7 @@ class FS(Configured):
 
     def local(
         self,
-        path: str | os.PathLike[str],
+        path: str | PathLike,
         *,
         include: Iterable[str] = (),
         exclude: Iterable[str] = (),

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from pyllb.dsl import check
 from pyllb.errors import NotThereYet, OptionError, RefError
@@ -26,6 +25,13 @@ _HEX_SHA = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"
 _HTTP = r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
 _MAX_ID = (1 << 31) - 1
+
+
+@runtime_checkable
+class PathLike(Protocol):
+    """A path of the client, such as pathlib.Path; os.PathLike, without os: nothing here looks at a disk."""
+
+    def __fspath__(self) -> str: ...
 
 
 class Attributes:
@@ -87,7 +93,7 @@ def image_op(
 
 
 def local_op(
-    path: str | os.PathLike[str],
+    path: str | PathLike,
     constraints: Constraints,
     site: Site,
     *,
@@ -121,10 +127,10 @@ def local_op(
     return attributes.op("local://" + _local_name(place, name), constraints, site, local=directory)
 
 
-def _client_path(path: str | os.PathLike[str]) -> str:
-    if not isinstance(path, str | os.PathLike):
+def _client_path(path: str | PathLike) -> str:
+    if not isinstance(path, str | PathLike):
         raise OptionError(f"the path of local is {check.show(path)}; write a str or a Path")
-    place = check.text("the path of local", os.fspath(path))
+    place = check.text("the path of local", path if isinstance(path, str) else path.__fspath__())
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place):
         raise OptionError(f"the path of local is {place!r}; a URL is for git(...) or http(...)")
     return place
@@ -143,7 +149,7 @@ def _local_name(place: str, name: str | None) -> str:
 
 def _written_in(place: str, site: Site) -> str:
     filename = site.frames[0].filename if site.frames else ""
-    return "" if os.path.isabs(place) or filename.startswith("<") else filename
+    return "" if place.startswith("/") or filename.startswith("<") else filename
 
 
 def _patterns(what: str, value: Iterable[str]) -> tuple[str, ...]:
