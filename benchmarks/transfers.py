@@ -32,7 +32,7 @@ def noop() -> FS:
 
 @target
 def send(path: str, key: str) -> FS:
-    return local(path, name="context", shared_key_hint=key)
+    return local(path, name="context", shared_key=key)
 
 
 @target

@@ -155,7 +155,7 @@ def test_the_daemon_holds_what_buildctl_would_have_sent(
     exclude: list[str], tree: Path, testbed: Testbed, tmp_path: Path
 ) -> None:
     def node(key: str) -> FS:
-        return listing(local(str(tree), name="context", exclude=exclude, shared_key_hint=f"{key}{tmp_path}"))
+        return listing(local(str(tree), name="context", exclude=exclude, shared_key=f"{key}{tmp_path}"))
 
     pyllb.solve(node("ours"), addr=testbed.address, output=f"type=local,dest={tmp_path}/ours")
     by_buildctl(testbed, node("theirs"), tree, tmp_path / "theirs")
@@ -168,7 +168,7 @@ def test_the_daemon_holds_what_buildctl_would_have_sent(
 
 
 def test_the_tree_comes_back_as_buildctl_writes_it(tree: Path, testbed: Testbed, tmp_path: Path) -> None:
-    source = local(str(tree), name="context", shared_key_hint=str(tmp_path))
+    source = local(str(tree), name="context", shared_key=str(tmp_path))
     pyllb.solve(source, addr=testbed.address, output=f"type=local,dest={tmp_path}/ours")
     by_buildctl(testbed, source, tree, tmp_path / "theirs")
     ours = manifest(str(tmp_path / "ours"))
@@ -183,7 +183,7 @@ def test_a_second_send_after_a_change_brings_just_the_change(testbed: Testbed, t
         (folder / name).write_text(name)
 
     def held(turn: int) -> dict[str, object]:
-        node = listing(local(str(folder), name="context", shared_key_hint=str(tmp_path)))
+        node = listing(local(str(folder), name="context", shared_key=str(tmp_path)))
         pyllb.solve(node, addr=testbed.address, output=f"type=local,dest={tmp_path}/{turn}")
         return {row[0]: row[6] for row in json.loads((tmp_path / f"{turn}/manifest.json").read_text())}
 
