@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -11,6 +12,9 @@ from pyllb.cli.interrupt import Interrupts
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command and end the process with its exit code. arguments: those after the name; None: sys.argv's."""
+    # A short process that allocates much and frees little: with the usual threshold of 700, and the last collection of
+    # all that is alive as Python ends, the collector takes a tenth of what `pyllb dump` of a small build does.
+    gc.set_threshold(50_000, 20, 20)
     interrupts = Interrupts()
     try:
         interrupts.install()
@@ -24,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except BrokenPipeError:
         code = _reader_gone()
     interrupts.finish()
+    gc.freeze()
     sys.exit(code)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -62,7 +61,9 @@ def _has_images(node: FS) -> bool:
 
 def local_flags(uses: Iterable[LocalUse]) -> list[str]:
     """The --local flags with which buildctl, started here, finds the same directories."""
-    return [f"--local {shlex.quote(f'{use.name}={_directory(use)}')}" for use in uses]
+    from shlex import quote
+
+    return [f"--local {quote(f'{use.name}={_directory(use)}')}" for use in uses]
 
 
 def _directory(use: LocalUse) -> str:
