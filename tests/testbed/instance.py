@@ -48,8 +48,12 @@ def prepare(*parts: str) -> None:
     for part in parts:
         if part not in makers:
             raise ValueError(f"testbed part {part!r} is none of {', '.join(makers)}")
+    wanted = list(parts or makers)
+    if "packages" in wanted:  # first: it may update apt's lists, by which the images find the machine's mirror
+        wanted.remove("packages")
+        _packages()
     with ThreadPoolExecutor(thread_name_prefix="testbed-part") as pool:  # go computes, apt waits: side by side
-        for job in [pool.submit(makers[part]) for part in parts or makers]:
+        for job in [pool.submit(makers[part]) for part in wanted]:
             job.result()
 
 
