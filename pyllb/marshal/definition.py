@@ -14,7 +14,7 @@ import attrs
 from pyllb.errors import DefinitionError, GraphError, SourceLine
 from pyllb.ir.constraints import LinuxResources, ProgressGroup
 from pyllb.marshal.metadata import OpMetadata
-from pyllb.marshal.wire import message
+from pyllb.marshal.wire import message, varint
 
 if TYPE_CHECKING:
     from pyllb._pb import ops_pb2
@@ -103,13 +103,15 @@ class Definition:
 
     def _parts(self) -> Iterator[bytes]:
         for _, op in self.ops:
-            yield message(b"\x0a", op)
+            yield b"\x0a" + varint(len(op))
+            yield op
         for digest, meta in self._metadata.items():
             yield _entry(b"\x12", digest, meta)
-        source = [_entry(b"\x0a", digest, locations) for digest, locations in self._locations.items()]
-        source += [message(b"\x12", info) for info in self._infos]
-        if source:
-            yield message(b"\x1a", b"".join(source))
+        if self._infos or self._locations:
+            locations = [_entry(b"\x0a", digest, found) for digest, found in self._locations.items()]
+            locations += [message(b"\x12", info) for info in self._infos]
+            yield b"\x1a" + varint(sum(map(len, locations)))
+            yield from locations
 
     @property
     def digest(self) -> str:

@@ -41,16 +41,17 @@ class Evaluator:
 def evaluate(meta: Meta, config: ImageConfig | None) -> Evaluated:
     """The values of meta laid over the config of the image under it."""
     if config is None:
-        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform or _asked(meta))
-    platform = meta.platform or config.platform or _asked(meta)
+        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform)
     user = config.user if meta.user is None else meta.user
-    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, platform)
+    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, _platform(meta, config))
 
 
-def _asked(meta: Meta) -> Platform | None:
-    """The platform that the image was asked for; states above it go on with it."""
+def _platform(meta: Meta, config: ImageConfig) -> Platform | None:
+    """The state's own, but that of the config, which says more, where it is only what the image was asked for."""
     asked = meta.image.constraints.platform if meta.image is not None else None
-    return asked.normalized() if asked is not None else None
+    if meta.platform is None or (asked is not None and asked.normalized() == meta.platform):
+        return config.platform or meta.platform
+    return meta.platform
 
 
 def overlay(under: tuple[tuple[str, str], ...], over: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

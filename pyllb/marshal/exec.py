@@ -7,9 +7,10 @@ import attrs
 from pyllb.errors import MountError, OptionError
 from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, CacheMount, PlacedMount, SecretMount, SshMount, TmpfsMount
-from pyllb.ir.ops import ExecOp, ProxyEnv, makes_output
-from pyllb.marshal.evaluate import Evaluated, Evaluator
-from pyllb.marshal.inputs import Inputs
+from pyllb.ir.ops import ExecOp, ProxyEnv
+from pyllb.ir.platform import Platform
+from pyllb.marshal.evaluate import Evaluator
+from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import flag, integer, message, packed, text, texts
 
 _NETWORK = {"sandbox": 0, "host": 1, "none": 2}
@@ -18,17 +19,13 @@ _SHARING = {"shared": 0, "private": 1, "locked": 2}
 _CONTENT = {"default": 0, "on": 1, "off": 2}
 _EMPTY = b"\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # Mount.input -1: scratch
 _SKIP = b"\x20\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # Mount.output -1: no result
+_REMOVE_STUBS = b"\x58\x01"  # Meta.removeMountStubsRecursive: client/llb always sets it
 _SECRET, _SSH, _CACHE, _TMPFS = b"\x30\x01", b"\x30\x02", b"\x30\x03", b"\x30\x04"
 
 
-@attrs.frozen
-class _Process:
-    """The parts of pb.Meta that a state gives, encoded: what stands between args and env, after env, and around it."""
-
-    env: bytes
-    dir_user: bytes
-    rest: bytes
-    modes: bytes
+_Process = tuple[bytes, bytes, bytes, bytes, bytes]
+"""What a state gives to an exec, encoded: env; directory and user; what stands after them in Meta; what stands after
+the mounts; Op.platform."""
 
 
 @attrs.frozen(eq=False)
@@ -36,38 +33,46 @@ class ExecEncoder:
     """Encodes execs, keeping what many of them share: the state's part of the process, and equal mounts."""
 
     evaluator: Evaluator
+    digests: Digests
+    platform: Platform
     _processes: dict[int, _Process] = attrs.field(factory=dict, init=False)
     _mounts: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
+    _platforms: dict[Platform, bytes] = attrs.field(factory=dict, init=False)
 
-    def encode(self, op: ExecOp, inputs: Inputs) -> bytes:
-        """pb.ExecOp; the sources of its mounts are added to inputs. Raises GraphError."""
+    def encode(self, op: ExecOp, inputs: Inputs) -> tuple[bytes, bytes]:
+        """pb.ExecOp, and the Op.platform of its state; what its mounts read is added to inputs. Raises GraphError."""
         if not op.args:
             raise OptionError("a run without a command; write one, or a list that is not empty")
-        process = self._process(op.meta)
-        env = process.env
-        if op.ssh or any(type(mount) is CacheMount and mount.env for mount in op.mounts):
+        process = self._processes.get(id(op.meta))
+        if process is None:
+            process = self._processes[id(op.meta)] = self._process(op.meta)
+        env, dir_user, rest, modes, platform = process
+        parts, cache_env = self._placed(op, inputs)
+        if op.ssh or cache_env:
             env += self._added_env(op)
-        meta = texts(b"\x0a", op.args) + env + process.dir_user
+        meta = texts(b"\x0a", op.args) + env + dir_user
         if op.proxy is not None:
             meta += message(b"\x2a", _proxy(op.proxy))
-        meta += process.rest
+        meta += rest
         if op.ok_codes:
             meta += packed(b"\x62", op.ok_codes)
-        parts = [message(b"\x0a", meta), *self._placed(op, inputs)]
         if op.secrets or op.ssh:
             parts += [_secret(secret) for secret in op.secrets if secret.target is not None]
             parts += [_ssh(ssh, index) for index, ssh in enumerate(op.ssh)]
-        parts.append(process.modes)
+        parts.append(modes)
         if op.secrets or op.devices:
             parts += [_secret_env(secret) for secret in op.secrets if secret.env is not None]
             parts += [message(b"\x32", text(b"\x0a", name) + flag(b"\x10", opt)) for name, opt in op.devices]
-        return b"".join(parts)
+        return message(b"\x0a", meta) + b"".join(parts), platform
 
     def _process(self, meta: Meta) -> _Process:
-        found = self._processes.get(id(meta))
-        if found is None:
-            found = self._processes[id(meta)] = _process(meta, self.evaluator.of(meta))
-        return found
+        state = self.evaluator.of(meta)
+        platform = state.platform or self.platform
+        encoded = self._platforms.get(platform)
+        if encoded is None:
+            encoded = self._platforms[platform] = encode_platform(platform)
+        dir_user = text(b"\x1a", state.dir) + text(b"\x22", state.user)
+        return _env(state.env), dir_user, _rest(meta), _modes(meta), encoded
 
     def _added_env(self, op: ExecOp) -> bytes:
         """What mounts add to the environment: never over a value that is there."""
@@ -82,26 +87,37 @@ class ExecEncoder:
             added.setdefault("SSH_AUTH_SOCK", _socket(op.ssh[0], 0))
         return _env(tuple(added.items()))
 
-    def _placed(self, op: ExecOp, inputs: Inputs) -> list[bytes]:
-        outputs = 0
-        parts = []
+    def _placed(self, op: ExecOp, inputs: Inputs) -> tuple[list[bytes], bool]:
+        """The mounts that have a place, and whether one of them has variables to set."""
+        parts: list[bytes] = []
+        outputs, env = 0, False
+        known: tuple[object, ...]  # equal for mounts that are equal on the wire
         for mount in op.mounts:
-            source = None if isinstance(mount, TmpfsMount) else mount.source
-            index = -1 if source is None else inputs.add(source)
-            output = -1
-            if makes_output(mount):
-                output = outputs
-                outputs += 1
-            known = _mount_key(mount, index, output)
+            output = index = -1
+            if isinstance(mount, TmpfsMount):
+                known = (mount.target, mount.size)
+            else:
+                if mount.source is not None:
+                    index = add_input(inputs, self.digests, mount.source)
+                if isinstance(mount, BindMount):
+                    if not (mount.readonly or mount.no_output):
+                        output = outputs
+                        outputs += 1
+                    known = (index, output, mount.target, mount.selector, mount.readonly, mount.content_cache)
+                else:
+                    env = env or bool(mount.env)
+                    known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly, CacheMount)
             found = self._mounts.get(known)
             if found is None:
                 found = self._mounts[known] = message(b"\x12", _mount(mount, index, output))
             parts.append(found)
-        return parts
+        return parts, env
 
 
-def _process(meta: Meta, state: Evaluated) -> _Process:
-    rest = b"".join(
+def _rest(meta: Meta) -> bytes:
+    if not (meta.extra_hosts or meta.hostname or meta.ulimits or meta.cgroup_parent):
+        return _REMOVE_STUBS
+    return b"".join(
         (
             *(message(b"\x32", text(b"\x0a", host) + text(b"\x12", ip)) for host, ip in meta.extra_hosts),
             text(b"\x3a", meta.hostname),
@@ -110,11 +126,13 @@ def _process(meta: Meta, state: Evaluated) -> _Process:
                 for u in meta.ulimits
             ),
             text(b"\x52", meta.cgroup_parent),
-            b"\x58\x01",  # removeMountStubsRecursive: client/llb always sets it
+            _REMOVE_STUBS,
         )
     )
-    modes = integer(b"\x18", _NETWORK[meta.network]) + integer(b"\x20", _SECURITY[meta.security])
-    return _Process(_env(state.env), text(b"\x1a", state.dir) + text(b"\x22", state.user), rest, modes)
+
+
+def _modes(meta: Meta) -> bytes:
+    return integer(b"\x18", _NETWORK[meta.network]) + integer(b"\x20", _SECURITY[meta.security])
 
 
 def _env(pairs: tuple[tuple[str, str], ...]) -> bytes:
@@ -129,15 +147,6 @@ def _proxy(proxy: ProxyEnv) -> bytes:
         + text(b"\x22", proxy.no_proxy)
         + text(b"\x2a", proxy.all_proxy)
     )
-
-
-def _mount_key(mount: PlacedMount, index: int, output: int) -> tuple[object, ...]:
-    """Equal for mounts that are equal on the wire."""
-    if type(mount) is BindMount:
-        return index, output, mount.target, mount.selector, mount.readonly, mount.content_cache
-    if type(mount) is CacheMount:
-        return index, mount.target, mount.selector, mount.readonly, mount.id, mount.sharing, ""
-    return mount.target, mount.size  # type: ignore[union-attr]
 
 
 def _mount(mount: PlacedMount, index: int, output: int) -> bytes:
@@ -183,3 +192,15 @@ def _socket(ssh: SshMount, index: int) -> str:
 def _secret_env(secret: SecretMount) -> bytes:
     name = text(b"\x12", secret.env or "")
     return message(b"\x2a", text(b"\x0a", secret.id) + name + flag(b"\x18", secret.optional))
+
+
+def encode_platform(platform: Platform) -> bytes:
+    """Op.platform, as it is spelled."""
+    data = (
+        text(b"\x0a", platform.architecture)
+        + text(b"\x12", platform.os)
+        + text(b"\x1a", platform.variant)
+        + text(b"\x22", platform.os_version)
+        + texts(b"\x2a", platform.os_features)
+    )
+    return message(b"\x52", data)

@@ -10,7 +10,7 @@ import attrs
 from pyllb.errors import GraphError
 from pyllb.ir.files import Chain, Copy, FileAction, Mkdir, Mkfile, Owner, Rm, Symlink
 from pyllb.marshal.evaluate import Evaluator, clean
-from pyllb.marshal.inputs import Inputs
+from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import blob, flag, integer, message, text, texts
 
 
@@ -30,16 +30,16 @@ class _Step:
     secondary_step: int | None
 
 
-def encode_file(chain: Chain, evaluator: Evaluator, inputs: Inputs) -> bytes:
+def encode_file(chain: Chain, evaluator: Evaluator, digests: Digests, inputs: Inputs) -> bytes:
     """pb.FileOp of a chain and the chains it copies from; what they read is added to inputs. Raises GraphError."""
     if not chain.actions:
         raise GraphError("a file op without actions; give it one at least")
-    steps = _flatten(chain, inputs)
-    count, last = len(inputs.fields), len(steps) - 1
+    steps = _flatten(chain, digests, inputs)
+    count, last = len(inputs), len(steps) - 1
     return b"".join([message(b"\x12", _action(step, count, i == last, evaluator)) for i, step in enumerate(steps)])
 
 
-def _flatten(chain: Chain, inputs: Inputs) -> list[_Step]:
+def _flatten(chain: Chain, digests: Digests, inputs: Inputs) -> list[_Step]:
     """Each action after the one before it in its chain, and after the chain it copies from, which comes once."""
     steps: list[_Step] = []
     ends: dict[int, int] = {}  # id of a finished chain -> position of its last action
@@ -52,7 +52,7 @@ def _flatten(chain: Chain, inputs: Inputs) -> list[_Step]:
             continue
         waiting = (id(current), index)
         if waiting not in bases:
-            bases[waiting] = -1 if current.base is None else inputs.add(current.base)
+            bases[waiting] = -1 if current.base is None else add_input(inputs, digests, current.base)
         action = current.actions[index]
         source = action.source if isinstance(action, Copy) else None
         if source is not None and source.actions and id(source) not in ends:
@@ -63,7 +63,7 @@ def _flatten(chain: Chain, inputs: Inputs) -> list[_Step]:
         if source is not None and source.actions:
             secondary_step = ends[id(source)]
         elif source is not None and source.base is not None:
-            secondary = inputs.add(source.base)
+            secondary = add_input(inputs, digests, source.base)
         steps.append(_Step(current, action, base, base, before, secondary, secondary_step))
         stack.append((current, index + 1, len(steps) - 1))
     return steps

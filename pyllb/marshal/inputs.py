@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import attrs
-
 from pyllb.errors import MountError
 from pyllb.ir.ops import Output
 from pyllb.marshal.wire import integer, message
 
-
-@attrs.frozen(eq=False)
-class Inputs:
-    """The inputs of one op in order, equal ones once. digests: by the id() of a vertex. fields: encoded, to index."""
-
-    digests: Mapping[int, str]
-    fields: dict[bytes, int] = attrs.field(factory=dict, init=False)
-
-    def add(self, output: Output) -> int:
-        """The index of an input, appended when it is new."""
-        return self.fields.setdefault(encode_input(self.digests, output), len(self.fields))
+Digests = Mapping[int, str]
+"""The digest of each vertex encoded so far, by its id()."""
+Inputs = dict[bytes, int]
+"""The inputs of one op in order, each encoded once, and its index."""
 
 
-def encode_input(digests: Mapping[int, str], output: Output) -> bytes:
+def add_input(inputs: Inputs, digests: Digests, output: Output) -> int:
+    """The index of an input, appended when it is new."""
+    return inputs.setdefault(encode_input(digests, output), len(inputs))
+
+
+def encode_input(digests: Digests, output: Output) -> bytes:
     """One Op.inputs."""
     digest = digests[id(output.vertex)].encode()
     if output.index == 0:

@@ -73,16 +73,15 @@ def encode(
     resources: LinuxResources | None,
 ) -> bytes:
     """The fields of OpMetadata in order; caps as encode_caps made them."""
-    return b"".join(
-        (
-            flag(b"\x08", ignore_cache),
-            text_map(b"\x12", description),
-            b"" if export_cache is None else message(b"\x22", flag(b"\x08", export_cache)),
-            caps,
-            _group(group) if group else b"",
-            _resources(resources) if resources else b"",
-        )
-    )
+    data = text_map(b"\x12", description) if description else b""
+    if ignore_cache:
+        data = flag(b"\x08", ignore_cache) + data
+    if export_cache is not None:
+        data += message(b"\x22", flag(b"\x08", export_cache))
+    data += caps
+    if group is not None:
+        data += _group(group)
+    return data if resources is None else data + _resources(resources)
 
 
 def encode_caps(caps: Iterable[str]) -> bytes:
@@ -117,32 +116,35 @@ class MetadataTable:
     """The metadata of one marshal call, encoded, by op digest."""
 
     encoded: dict[str, bytes] = attrs.field(factory=dict, init=False)
-    _first: dict[str, tuple[Constraints, tuple[str, ...]]] = attrs.field(factory=dict, init=False)
+    _constraints: dict[str, Constraints] = attrs.field(factory=dict, init=False)
+    _needs: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)
     _merged: dict[str, OpMetadata] = attrs.field(factory=dict, init=False)
-    _caps: dict[tuple[str, ...], bytes] = attrs.field(factory=dict, init=False)
+    _caps: dict[tuple[str, ...], tuple[tuple[str, ...], bytes]] = attrs.field(factory=dict, init=False)
     _seen: dict[str, None] = attrs.field(factory=dict, init=False)
 
     def add(self, digest: str, constraints: Constraints, caps: tuple[str, ...]) -> None:
         """Add the metadata of a vertex; what another vertex of the same digest said is merged with it."""
-        if constraints is not NO_CONSTRAINTS:
-            self._note(constraints)
         if digest in self.encoded:
+            self._note(constraints)
             self._merge(digest, constraints, caps)
             return
-        self._first[digest] = constraints, caps
-        encoded = self._caps.get(caps)
-        if encoded is None:
-            encoded = self._caps[caps] = encode_caps(sorted(set(caps)))
-        if constraints is not NO_CONSTRAINTS:
-            encoded = encode(
-                constraints.ignore_cache,
-                description(constraints),
-                constraints.export_cache,
-                encoded,
-                constraints.group,
-                constraints.resources,
-            )
-        self.encoded[digest] = encoded
+        known = self._caps.get(caps)
+        if known is None:
+            known = self._caps[caps] = caps, encode_caps(sorted(set(caps)))
+        self._constraints[digest] = constraints
+        self._needs[digest] = known[0]
+        if constraints is NO_CONSTRAINTS:
+            self.encoded[digest] = known[1]
+            return
+        self._note(constraints)
+        self.encoded[digest] = encode(
+            constraints.ignore_cache,
+            description(constraints),
+            constraints.export_cache,
+            known[1],
+            constraints.group,
+            constraints.resources,
+        )
 
     def add_return(self, digest: str, caps: tuple[str, ...]) -> None:
         """Add the metadata of the return op, which needs what any other op's metadata needs."""
@@ -157,6 +159,6 @@ class MetadataTable:
             self._seen["meta.exportcache"] = None
 
     def _merge(self, digest: str, constraints: Constraints, caps: tuple[str, ...]) -> None:
-        before = self._merged.get(digest) or OpMetadata.of(*self._first[digest])
+        before = self._merged.get(digest) or OpMetadata.of(self._constraints[digest], self._needs[digest])
         merged = self._merged[digest] = before.merged(OpMetadata.of(constraints, caps))
         self.encoded[digest] = merged.to_bytes()

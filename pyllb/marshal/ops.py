@@ -8,12 +8,12 @@ from __future__ import annotations
 import attrs
 
 from pyllb.errors import GraphError
-from pyllb.ir.constraints import Constraints
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.ops import DiffOp, ExecOp, FileOp, MergeOp, SourceOp, Vertex
 from pyllb.ir.platform import Platform
 from pyllb.marshal import caps
 from pyllb.marshal.evaluate import Evaluator
-from pyllb.marshal.exec import ExecEncoder
+from pyllb.marshal.exec import ExecEncoder, encode_platform
 from pyllb.marshal.files import encode_file
 from pyllb.marshal.inputs import Inputs, encode_input
 from pyllb.marshal.wire import integer, message, text, text_map, texts
@@ -43,7 +43,7 @@ class OpEncoder:
 
     @_exec.default
     def _make_exec(self) -> ExecEncoder:
-        return ExecEncoder(self.evaluator)
+        return ExecEncoder(self.evaluator, self.digests, self.platform)
 
     def encode(self, vertex: Vertex) -> Encoded:
         """Raises GraphError for what client/llb refuses."""
@@ -58,11 +58,12 @@ class OpEncoder:
 
     def exec(self, op: ExecOp) -> Encoded:
         """A command. Its platform is its own, else the state's, else the call's."""
-        inputs = Inputs(self.digests)
-        body = self._exec.encode(op, inputs)
-        own = op.constraints.platform
-        platform = self._platform(own if own is not None else self.evaluator.of(op.meta).platform or self.platform)
-        data = b"".join([*inputs.fields, platform, filters(op.constraints), message(b"\x12", body)])
+        inputs: Inputs = {}
+        body, platform = self._exec.encode(op, inputs)
+        constraints = op.constraints
+        if constraints is not NO_CONSTRAINTS and constraints.platform is not None:
+            platform = self._platform(constraints.platform)
+        data = b"".join((*inputs, platform, filters(constraints), message(b"\x12", body)))
         return data, caps.exec_caps(op)
 
     def source(self, op: SourceOp) -> Encoded:
@@ -79,9 +80,9 @@ class OpEncoder:
 
     def file(self, op: FileOp) -> Encoded:
         """File actions. The platform is left out."""
-        inputs = Inputs(self.digests)
-        body = encode_file(op.chain, self.evaluator, inputs)
-        return b"".join([*inputs.fields, filters(op.constraints), message(b"\x22", body)]), caps.FILE
+        inputs: Inputs = {}
+        body = encode_file(op.chain, self.evaluator, self.digests, inputs)
+        return b"".join([*inputs, filters(op.constraints), message(b"\x22", body)]), caps.FILE
 
     def merge(self, op: MergeOp) -> Encoded:
         """Filesystems over each other. Equal inputs are kept apart."""
@@ -106,18 +107,6 @@ class OpEncoder:
         if found is None:
             found = self._platforms[platform] = encode_platform(platform)
         return found
-
-
-def encode_platform(platform: Platform) -> bytes:
-    """Op.platform, as it is spelled."""
-    data = (
-        text(b"\x0a", platform.architecture)
-        + text(b"\x12", platform.os)
-        + text(b"\x1a", platform.variant)
-        + text(b"\x22", platform.os_version)
-        + texts(b"\x2a", platform.os_features)
-    )
-    return message(b"\x52", data)
 
 
 def filters(constraints: Constraints) -> bytes:

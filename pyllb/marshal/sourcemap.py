@@ -43,6 +43,7 @@ class SourceMap:
     infos: list[bytes] = attrs.field(factory=list, init=False)
     locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
     _files: dict[str, int | None] = attrs.field(factory=dict, init=False)
+    _sites: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
     _frames: dict[tuple[int, int], bytes] = attrs.field(factory=dict, init=False)
     _positions: dict[int, list[_Position]] = attrs.field(factory=dict, init=False)
 
@@ -52,11 +53,11 @@ class SourceMap:
         The outermost comes first: the daemon reports the sources of an op in reverse, so a person reads the innermost
         line first, whichever client prints it.
         """
-        frames = site.frames
-        if len(frames) == 1:
-            found = self._location(frames[0])
-        else:
-            found = b"".join([self._location(frame) for frame in reversed(frames)])
+        places = site.places
+        known = (*map(id, places[::2]), *places[1::2])  # not the code objects: to hash one reads all its constants
+        found = self._sites.get(known)
+        if found is None:
+            found = self._sites[known] = b"".join([self._location(frame) for frame in reversed(site.frames)])
         before = self.locations.get(digest)
         self.locations[digest] = found if before is None else before + found
 

@@ -14,6 +14,8 @@ def varint(value: int) -> bytes:
     """An integer; a negative one takes ten bytes, as int32 and int64 do."""
     if 0 <= value < 128:
         return _SMALL[value]
+    if 0 < value < 16384:
+        return bytes((value & 127 | 128, value >> 7))
     if value < 0:
         value += 1 << 64
     out = bytearray()
@@ -24,14 +26,10 @@ def varint(value: int) -> bytes:
     return bytes(out)
 
 
-def key(number: int, kind: int) -> bytes:
-    """The tag of a field."""
-    return varint(number << 3 | kind)
-
-
 def message(tag: bytes, data: bytes) -> bytes:
     """A message, or bytes that are there even when empty."""
-    return tag + varint(len(data)) + data
+    size = len(data)
+    return tag + (_SMALL[size] if size < 128 else varint(size)) + data
 
 
 def text(tag: bytes, value: str) -> bytes:
@@ -65,11 +63,6 @@ def texts(tag: bytes, values: tuple[str, ...]) -> bytes:
 def packed(tag: bytes, values: tuple[int, ...]) -> bytes:
     """A repeated number, packed; nothing when there is none."""
     return blob(tag, b"".join([varint(value) for value in values]))
-
-
-def entry(tag: bytes, name: str, value: bytes) -> bytes:
-    """One entry of a map whose key is text; value is the whole encoded field 2."""
-    return message(tag, message(b"\x0a", name.encode()) + value)
 
 
 def text_map(tag: bytes, pairs: tuple[tuple[str, str], ...]) -> bytes:

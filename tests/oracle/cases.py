@@ -1,0 +1,486 @@
+"""Cases: programs over every op and option, each small enough that its difference can be read."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from tests.oracle import Program
+
+Fields = dict[str, Any]
+
+SHA = "sha256:" + "ab" * 32
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+GOLANG: Fields = {
+    "architecture": "amd64",
+    "os": "linux",
+    "config": {"Env": ["PATH=/usr/local/go/bin:/usr/bin:/bin", "GOPATH=/go", "EMPTY", "=odd"], "WorkingDir": "/go"},
+}
+WINDOWS: Fields = {
+    "architecture": "amd64",
+    "os": "windows",
+    "os.version": "10.0.20348.1",
+    "os.features": ["win32k"],
+    "config": {"Env": ["A=1"]},
+}
+
+
+def program(name: str, *nodes: Fields, **fields: Any) -> Program:
+    """A program for linux/amd64."""
+    return {"name": name, "nodes": list(nodes), "platform": "linux/amd64", "unique": "unique-id", **fields}
+
+
+def image(ref: str = "alpine", **fields: Any) -> Fields:
+    return {"op": "image", "ref": ref, **fields}
+
+
+def state(op: str, on: int, value: str) -> Fields:
+    return {"op": op, "on": on, "value": value}
+
+
+def env(on: int, key: str, value: str) -> Fields:
+    return {"op": "env", "on": on, "key": key, "value": value}
+
+
+def run(on: int | None = 0, *mounts: Fields, **fields: Any) -> Fields:
+    return {"op": "run", "on": on, "args": ["true"], "mounts": list(mounts), **fields}
+
+
+def file(on: int | None, *actions: Fields, **fields: Any) -> Fields:
+    return {"op": "file", "on": on, "actions": list(actions), **fields}
+
+
+def mkdir(path: str, mode: int = 0o755, **fields: Any) -> Fields:
+    return {"kind": "mkdir", "path": path, "mode": mode, **fields}
+
+
+def mkfile(path: str, data: bytes = b"hello", mode: int = 0o644, **fields: Any) -> Fields:
+    return {"kind": "mkfile", "path": path, "data": base64.b64encode(data).decode(), "mode": mode, **fields}
+
+
+def copy(on: int | None, src: str, dest: str, *, actions: tuple[Fields, ...] = (), **fields: Any) -> Fields:
+    return {"kind": "copy", "from": {"on": on, "actions": list(actions)}, "src": src, "dest": dest, **fields}
+
+
+def bind(target: str, source: int | None = None, **fields: Any) -> Fields:
+    return {"type": "bind", "target": target, "source": source, **fields}
+
+
+def cache(target: str, id: str = "c", **fields: Any) -> Fields:
+    return {"type": "cache", "target": target, "id": id, **fields}
+
+
+def secret(id: str = "token", mode: int = 0o400, **fields: Any) -> Fields:
+    return {"type": "secret", "id": id, "mode": mode, **fields}
+
+
+def ssh(id: str = "default", mode: int = 0o600, **fields: Any) -> Fields:
+    return {"type": "ssh", "id": id, "mode": mode, **fields}
+
+
+SOURCES = [
+    program("scratch", {"op": "scratch"}),
+    program("image", image()),
+    *(
+        program(f"image {ref}", image(ref))
+        for ref in ("docker.io/golang:1.25", "registry.example.com:5000/team/app", f"a/b@{SHA}", f"a/b:1@{SHA}")
+    ),
+    program("image pulled", image(resolve_mode="pull")),
+    program("image preferred here", image(resolve_mode="local")),
+    program("image layers", image(layer_limit=3)),
+    program("image checksum", image(checksum=SHA)),
+    program("image internal", image(internal=True)),
+    program("image platform", image(platform="linux/arm64"), run()),
+    program("image of a state with a platform", image(platform="linux/arm/v6"), run(platform="linux/s390x")),
+    program("local", {"op": "local", "source": "context"}),
+    program(
+        "local patterns",
+        {
+            "op": "local",
+            "source": "context",
+            "include": ["go.*", "**/*.go"],
+            "exclude": ["<&>", "ü", '"'],
+            "follow": ["a/b"],
+        },
+    ),
+    program("local key", {"op": "local", "source": "context", "shared_key": "k", "differ": "none"}),
+    program("local differ", {"op": "local", "source": "context", "differ": "metadata", "name": "load it"}),
+    program("local names only", {"op": "local", "source": "context", "metadata_only": True}),
+    program(
+        "local names and some",
+        {"op": "local", "source": "context", "metadata_only": True, "metadata_except": ["a", "b"]},
+    ),
+    program("local platform is not kept", {"op": "local", "source": "context", "platform": "linux/arm64"}, run()),
+    program("git", {"op": "git", "url": "https://github.com/moby/buildkit.git"}),
+    program(
+        "git without scheme", {"op": "git", "url": "github.com/moby/buildkit.git", "ref": "v0.33.1", "subdir": "api"}
+    ),
+    program("git subdir", {"op": "git", "url": "https://user@example.com:8443/a/b.git", "subdir": "x/y"}),
+    program("git keep", {"op": "git", "url": "https://github.com/a/b.git", "ref": "main", "keep_git_dir": True}),
+    program("git checksum", {"op": "git", "url": "https://github.com/a/b.git", "ref": "main", "checksum": COMMIT}),
+    program("git submodules", {"op": "git", "url": "https://github.com/a/b.git", "no_submodules": True}),
+    program("git mtime", {"op": "git", "url": "https://github.com/a/b.git", "mtime": "commit"}),
+    program(
+        "git by commit",
+        {"op": "git", "url": "https://github.com/a/b.git", "checksum": COMMIT, "fetch_by_commit": True},
+    ),
+    program(
+        "git bundle",
+        {
+            "op": "git",
+            "url": "https://github.com/a/b.git",
+            "checksum": COMMIT,
+            "bundle": f"docker-image+blob://example.com/a/b@{SHA}",
+            "checkout_bundle": True,
+        },
+    ),
+    program("git token", {"op": "git", "url": "https://github.com/a/b.git", "auth_token_secret": "tok"}),
+    program("git header", {"op": "git", "url": "https://github.com/a/b.git", "auth_header_secret": "hdr"}),
+    program(
+        "git no auth",
+        {"op": "git", "url": "https://github.com/a/b.git", "auth_header_secret": "", "auth_token_secret": ""},
+    ),
+    program("git scp", {"op": "git", "url": "git@github.com:a/b.git", "known_hosts": ["github.com ssh-ed25519 AAAA"]}),
+    program(
+        "git ssh",
+        {"op": "git", "url": "ssh://git@example.com:2222/a/b.git", "known_hosts": ["one", "two"], "ssh_id": "work"},
+    ),
+    program("http", {"op": "http", "url": "https://example.com/a.tar.gz?x=1"}),
+    program(
+        "http options",
+        {"op": "http", "url": "http://example.com/a", "checksum": SHA, "filename": "b", "mode": 0o755, "owner": [1, 2]},
+    ),
+    program("http owner", {"op": "http", "url": "http://example.com/a", "owner": [0, 5]}),
+    program("http auth", {"op": "http", "url": "http://example.com/a", "auth_secret": "hdr"}),
+    program("http headers", {"op": "http", "url": "http://example.com/a", "accept": "text/x", "user_agent": "me"}),
+    program("http signed", {"op": "http", "url": "http://example.com/a", "pgp": ["key", "signature"]}),
+]
+
+STATES = [
+    program("env order", image(), env(0, "A", "1"), env(1, "B", "2"), env(2, "A", "3"), env(3, "C", ""), run(4)),
+    program("env of a run", image(), env(0, "A", "1"), run(1, env=[["B", "2"], ["A", "3"]]), run(2)),
+    program("dir", image(), state("dir", 0, "/a/../b"), state("dir", 1, "c"), state("dir", 2, "../d"), run(3)),
+    program("dir is verbatim", image(), state("dir", 0, "/a/./b//"), run(1)),
+    program("dir of a run", image(), state("dir", 0, "/a"), run(1, dir="b"), run(2)),
+    program("user", image(), state("user", 0, "app:app"), run(1), run(2, user="0")),
+    program("hostname", image(), state("hostname", 0, "box"), run(1), run(2, hostname="other")),
+    program("network", image(), state("network", 0, "host"), run(1), run(2, network="none"), run(3, network="sandbox")),
+    program("security", image(), state("security", 0, "insecure"), run(1), run(2, security="sandbox")),
+    program(
+        "ulimits",
+        image(),
+        {"op": "ulimit", "on": 0, "key": "nofile", "soft": 10, "hard": 20},
+        run(1, ulimits=[{"name": "core", "soft": 0, "hard": 0}, {"name": "nproc", "soft": -1, "hard": -1}]),
+    ),
+    program(
+        "extra hosts",
+        image(),
+        {"op": "extra_host", "on": 0, "key": "a", "value": "10.0.0.1"},
+        run(1, extra_hosts=[["b", "FE80:0::1"], ["c", "::ffff:1.2.3.4"]]),
+    ),
+    program("cgroup", image(), state("cgroup_parent", 0, "cg"), run(1), run(2, cgroup_parent="other")),
+    program("platform of a state", image(), state("platform", 0, "linux/aarch64"), run(1), run(2)),
+    program("platform of a run", image(), run(0, platform="linux/arm"), run(1)),
+    program("platform of the call", image(), run(), platform="windows/amd64"),
+    program("platform with everything", image(platform="windows(10.0.1+a)/amd64"), run()),
+    *(
+        program(f"config and {name}", image("golang"), *nodes, resolve={"golang": {"config": GOLANG, "user": "1000"}})
+        for name, nodes in (
+            ("run", (run(),)),
+            ("env", (env(0, "GOPATH", "/x"), env(1, "PATH", "/bin"), run(2))),
+            ("dir", (state("dir", 0, "src"), run(1), file(2, mkdir("x")))),
+            ("user", (state("user", 0, "root"), run(1))),
+            ("copy", (file(None, mkdir("x"), copy(0, "bin/a", "b")),)),
+        )
+    ),
+    program("config of windows", image("w"), run(), resolve={"w": {"config": WINDOWS}}),
+    program("config and platforms", image("w", platform="windows/amd64"), run(), resolve={"w": {"config": WINDOWS}}),
+    program("empty config", image("e"), state("dir", 0, "a"), run(1), resolve={"e": {"config": {}}}),
+    program(
+        "config of a mount",
+        image("golang"),
+        run(None, bind("/m", 0)),
+        {"op": "mount", "on": 1, "target": "/m"},
+        run(2),
+        resolve={"golang": {"config": GOLANG}},
+    ),
+]
+
+EXECS = [
+    program(
+        "one cached build",
+        image("golang"),
+        {"op": "run", "on": 0, "command": "go build", "mounts": [cache("/root/.cache/go-build", "go-build")]},
+    ),
+    program("argv", image(), run(0, args=["echo", "", "ü", "a b"])),
+    program("chain", image(), run(0), run(1, args=["b"]), run(2, args=["c"])),
+    program("on scratch", run(None)),
+    program(
+        "bind", image(), run(0, bind("/out"), bind("/in", 0, readonly=True)), {"op": "mount", "on": 1, "target": "/out"}
+    ),
+    program(
+        "bind order",
+        image(),
+        image("b"),
+        run(0, bind("/z", 1), bind("/a"), bind("/m", 1)),
+        {"op": "mount", "on": 2, "target": "/z"},
+    ),
+    program("bind of one input twice", image(), run(0, bind("/a", 0), bind("/b", 0, selector="x")), run(1)),
+    program("bind selector", image(), run(0, bind("/a", 0, selector="/x/y", readonly=True))),
+    program(
+        "bind without output",
+        image(),
+        run(0, bind("/a", 0, no_output=True), bind("/b")),
+        {"op": "mount", "on": 1, "target": "/b"},
+    ),
+    program(
+        "bind content cache", image(), run(0, bind("/a", 0, content_cache="on"), bind("/b", 0, content_cache="off"))
+    ),
+    program(
+        "mount goes on",
+        image(),
+        file(None, mkdir("/d")),
+        state("dir", 1, "/w"),
+        run(0, bind("/m", 2)),
+        {"op": "mount", "on": 3, "target": "/m"},
+        run(4),
+    ),
+    program(
+        "mount read-only goes on",
+        image(),
+        image("b"),
+        run(0, bind("/m", 1, readonly=True)),
+        {"op": "mount", "on": 2, "target": "/m"},
+    ),
+    program(
+        "second output",
+        image(),
+        run(0, bind("/m")),
+        {"op": "mount", "on": 1, "target": "/m"},
+        run(2),
+        run(1),
+        {"op": "merge", "states": [3, 4]},
+    ),
+    *(
+        program(f"cache {mode}", image(), run(0, cache("/c", "id", sharing=mode)))
+        for mode in ("shared", "private", "locked")
+    ),
+    program("cache from", image(), run(0, cache("/c", source=0, selector="x"))),
+    program("cache read-only", image(), run(0, cache("/c", readonly=True))),
+    program(
+        "cache env",
+        image(),
+        env(0, "A", "1"),
+        run(1, cache("/c", set_env=[["A", "2"], ["B", "3"]]), cache("/d", "d", set_env=[["B", "4"], ["C", "5"]])),
+    ),
+    program("tmpfs", image(), run(0, {"type": "tmpfs", "target": "/t"})),
+    program("tmpfs size", image(), run(0, {"type": "tmpfs", "target": "/t", "size": 1 << 30})),
+    program("secret file", image(), run(0, secret(target="/run/secrets/token"))),
+    program("secret env", image(), run(0, secret(env="TOKEN"))),
+    program("secret both", image(), run(0, secret(env="TOKEN", target="/t", optional=True, uid=1, gid=2, mode=0o440))),
+    program(
+        "secrets keep their order", image(), run(0, secret("b", target="/b"), cache("/a"), secret("a", target="/a2"))
+    ),
+    program("secret mode 0", image(), run(0, secret(target="/t", mode=0))),
+    program("ssh", image(), run(0, ssh())),
+    program("ssh target", image(), run(0, ssh("work", target="/agent", uid=1, gid=2, mode=0o666, optional=True))),
+    program("ssh twice", image(), run(0, ssh(), ssh("b"), cache("/z"))),
+    program("ssh and its variable", image(), env(0, "SSH_AUTH_SOCK", "/mine"), run(1, ssh())),
+    program("ssh and cache variables", image(), run(0, ssh(), cache("/c", set_env=[["B", "3"]]))),
+    program("exit codes", image(), run(0, ok_codes=[0, 1, 255])),
+    program(
+        "read-only root", image(), run(0, bind("/out"), readonly_root=True), {"op": "mount", "on": 1, "target": "/out"}
+    ),
+    program("proxy", image(), run(0, proxy={"http": "h", "https": "s", "ftp": "f", "no": "n", "all": "a"})),
+    program("empty proxy", image(), run(0, proxy={})),
+    program("devices", image(), run(0, devices=[{"name": "vendor.com/gpu=0"}, {"name": "b.c/d=e", "optional": True}])),
+    program(
+        "resources",
+        image(),
+        run(
+            0,
+            resources={
+                "memory": 1 << 30,
+                "memory_swap": -1,
+                "cpu_shares": 2,
+                "cpu_period": 3,
+                "cpu_quota": 4,
+                "cpuset_cpus": "0-1",
+                "cpuset_mems": "0",
+            },
+        ),
+    ),
+]
+
+CONSTRAINTS = [
+    program("name", image(), run(0, name="build it")),
+    program("description", image(), run(0, name="n", description={"b": "2", "a": "1"})),
+    program("ignore cache", image(), run(0, ignore_cache=True)),
+    program("export cache", image(), run(0, export_cache=True)),
+    program("no export cache", image(export_cache=False), run(0)),
+    program("group", image(group={"id": "g", "name": "G", "weak": True}), run(0, group={"id": "g", "name": "G"})),
+    program("filters", image(filters=["a==b"]), run(0, filters=["c", "d"])),
+    program(
+        "all of a file op",
+        image(),
+        file(
+            0,
+            mkdir("/a"),
+            name="n",
+            ignore_cache=True,
+            export_cache=True,
+            filters=["x"],
+            group={"id": "g", "name": "G"},
+            description={"k": "v"},
+        ),
+    ),
+    program(
+        "equal ops",
+        image(name="one"),
+        image(name="two", ignore_cache=True, export_cache=False),
+        image(),
+        run(0),
+        run(1),
+        run(2, group={"id": "g", "name": "G"}),
+        {"op": "merge", "states": [3, 4, 5]},
+    ),
+]
+
+FILES = [
+    program("mkdir", image(), file(0, mkdir("/a", 0o700, parents=True, owner="1:2", created=1234567890))),
+    program("mkdir relative", image(), state("dir", 0, "/w"), file(1, mkdir("a/../b"), mkdir("./c"), mkdir(".."))),
+    program("mkfile", file(None, mkfile("/foo"))),
+    program("mkfile options", file(None, mkfile("/a", bytes(range(256)), 0o755, owner="app:root", created=0))),
+    program("mkfile empty", file(None, mkfile("/a", b"", 0))),
+    program("mkfile large", file(None, mkfile("/a", b"x" * 100_000))),
+    program("symlink", image(), file(0, {"kind": "symlink", "oldpath": "a/../b", "newpath": "/c", "owner": "5"})),
+    program(
+        "rm",
+        image(),
+        file(
+            0,
+            {"kind": "rm", "path": "/a"},
+            {"kind": "rm", "path": "b/", "allow_not_found": True},
+            {"kind": "rm", "path": "/c*", "wildcard": True},
+        ),
+    ),
+    program("copy", image(), image("b"), file(0, copy(1, "/a", "/b"))),
+    *(
+        program(
+            f"copy to {dest}",
+            image(),
+            state("dir", 0, "/w"),
+            image("b"),
+            state("dir", 2, "/s"),
+            file(1, copy(3, "a/", dest)),
+        )
+        for dest in ("b", "b/", "/b/", "b/.", "/", "/.", ".", "./", "..", "/x/../y/")
+    ),
+    program(
+        "copy src",
+        image(),
+        image("b"),
+        state("dir", 1, "/s"),
+        file(0, copy(2, ".", "/a"), copy(2, "/x/", "/b"), copy(2, "../y", "/c")),
+    ),
+    program(
+        "copy options",
+        image(),
+        image("b"),
+        file(
+            0,
+            copy(
+                1,
+                "/a",
+                "/b",
+                owner="app",
+                mode=0o4755,
+                created=5,
+                follow_symlinks=True,
+                contents_only=True,
+                unpack=True,
+                create_dest=True,
+                wildcard=True,
+                allow_empty_wildcard=True,
+                include=["a", "b"],
+                exclude=["c"],
+                required=["d"],
+                always_replace=True,
+            ),
+        ),
+    ),
+    program("copy mode 0", image(), image("b"), file(0, copy(1, "/a", "/b", mode=0))),
+    program("copy symbolic mode", image(), image("b"), file(0, copy(1, "/a", "/b", mode_str="u+x,go-w"))),
+    program(
+        "copy owners",
+        image(),
+        image("b"),
+        file(0, copy(1, "/a", "/b", owner="root"), copy(1, "/a", "/b", owner="app:app")),
+    ),
+    program("owner on scratch", image(), file(None, mkdir("/a", owner="app"), copy(0, "/a", "/b", owner="7:app"))),
+    program("copy of its own base", image(), file(0, copy(0, "/a", "/b"))),
+    program(
+        "several actions",
+        image(),
+        image("b"),
+        file(0, mkdir("/a"), mkfile("/a/b"), copy(1, "/x", "/y"), {"kind": "rm", "path": "/a"}, copy(0, "/z", "/q")),
+    ),
+    program(
+        "chained copy",
+        image(),
+        image("b"),
+        file(0, mkdir("/a"), copy(1, "x", "y", actions=(mkdir("x"), mkfile("x/f")))),
+    ),
+    program(
+        "chained copy on scratch", file(None, copy(None, "x", "y", actions=(mkdir("/x"), mkfile("/x/f"))), mkdir("/z"))
+    ),
+    program(
+        "copies in copies",
+        image(),
+        image("b"),
+        image("c"),
+        state("dir", 2, "/deep"),
+        file(
+            0,
+            copy(1, "/1", "/1", actions=(mkdir("/m"), copy(3, "2", "/2", actions=(mkfile("n"), copy(0, "/3", "/3"))))),
+            mkdir("/end"),
+            copy(3, "q", "/q"),
+        ),
+    ),
+    program("file op on file op", image(), file(0, mkdir("/a")), file(1, mkdir("/b")), file(None, copy(2, "/b", "/c"))),
+]
+
+GRAPHS = [
+    program("merge", image(), file(None, mkfile("/foo")), {"op": "merge", "states": [0, 1]}, run(2)),
+    program("merge of one thing twice", image(), {"op": "merge", "states": [0, 0]}),
+    program("merge drops scratch", {"op": "scratch"}, image(), image("b"), {"op": "merge", "states": [0, 1, 0, 2]}),
+    program("merge of one", {"op": "scratch"}, image(), {"op": "merge", "states": [0, 1]}),
+    program("merge of none", {"op": "scratch"}, {"op": "merge", "states": [0, 0]}),
+    program("merge named", image(), image("b"), {"op": "merge", "states": [1, 0], "name": "m", "filters": ["f"]}),
+    program("diff", image(), run(), {"op": "diff", "lower": 0, "upper": 1}),
+    program("diff from scratch", image(), {"op": "diff", "upper": 0}),
+    program("diff to scratch", image(), {"op": "diff", "lower": 0, "upper": None, "name": "d"}),
+    program("diff of nothing", {"op": "diff"}),
+    program("diff of one thing", image(), {"op": "diff", "lower": 0, "upper": 0}),
+    program("diamond", image(), run(0, args=["a"]), run(0, args=["b"]), {"op": "merge", "states": [1, 2]}, run(3)),
+    program("made twice", image(), image(), run(0), run(1), {"op": "merge", "states": [2, 3]}),
+    program(
+        "order of inputs",
+        image("a"),
+        image("b"),
+        image("c"),
+        run(0, bind("/z", 1), bind("/a", 2)),
+        file(3, copy(1, "/x", "/y"), copy(2, "/x", "/y")),
+    ),
+    program("result in the middle", image(), run(0), run(1), result=1),
+    program(
+        "platforms",
+        image("a", platform="linux/arm64"),
+        image("b"),
+        run(0, bind("/b", 1)),
+        {"op": "mount", "on": 2, "target": "/b"},
+        run(3),
+    ),
+]
+
+CASES = [*SOURCES, *STATES, *EXECS, *CONSTRAINTS, *FILES, *GRAPHS]

@@ -1,0 +1,55 @@
+"""pyllb's definitions beside those of BuildKit's Go client/llb, op for op."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from pyllb.marshal.definition import Definition
+from tests.oracle import JSON, Answer, OracleError, Program, ask
+from tests.oracle.cases import CASES
+from tests.oracle.dsl import marshal
+
+
+@pytest.fixture(scope="module")
+def answers() -> dict[str, Answer | OracleError]:
+    return {str(case["name"]): answer for case, answer in zip(CASES, ask(CASES), strict=True)}
+
+
+def metadata(definition: Definition) -> dict[str, dict[str, JSON]]:
+    """The metadata in the oracle's form."""
+    return {
+        digest: {
+            "ignore_cache": item.ignore_cache,
+            "description": dict(item.description) or None,
+            "export_cache": item.export_cache,
+            "caps": list(item.caps),
+            "group": attrs.asdict(item.group) if item.group else None,
+            "resources": attrs.asdict(item.resources) if item.resources else None,
+        }
+        for digest, item in definition.metadata.items()
+    }
+
+
+def assert_equal(definition: Definition, answer: Answer | OracleError) -> None:
+    if isinstance(answer, OracleError):
+        raise answer
+    go = Definition.from_bytes(answer.definition)
+    assert definition.to_tree() == go.to_tree()
+    assert definition.ops == answer.ops
+    assert definition.digest == go.digest
+    assert metadata(definition) == answer.metadata
+
+
+def test_names_of_cases_are_unique() -> None:
+    assert len({case["name"] for case in CASES}) == len(CASES) > 60
+
+
+@pytest.mark.parametrize("case", CASES, ids=[str(case["name"]) for case in CASES])
+def test_a_program_becomes_the_ops_digests_and_metadata_of_go(
+    case: Program, answers: dict[str, Answer | OracleError]
+) -> None:
+    definition = marshal(case).definition
+    assert_equal(definition, answers[str(case["name"])])
+    read = Definition.from_bytes(definition.to_bytes())
+    assert (read.ops, read.metadata, read.source) == (definition.ops, definition.metadata, definition.source)
