@@ -43,12 +43,13 @@ def clean(path: str) -> str:
 
 @attrs.frozen
 class Pattern:
-    """One pattern. text: cleaned, without its `!`. exclusion: it had one. One of the other three says what matches."""
+    """One pattern. text: cleaned, without its `!`. exclusion: it had one. One of the other four says what matches."""
 
     text: str
     exclusion: bool
     exact: str | None = None
     prefix: str | None = None
+    suffix: str | None = None
     regexp: re.Pattern[str] | None = None
 
     @classmethod
@@ -61,7 +62,7 @@ class Pattern:
         if kind == "prefix":
             return cls(text, exclusion, prefix=text[:-2])
         if kind == "suffix":
-            body = _suffix_body(text[2:])
+            return cls(text, exclusion, suffix=text[2:])
         try:
             return cls(text, exclusion, regexp=re.compile(body))
         except (re.error, OverflowError) as error:
@@ -82,7 +83,40 @@ class Pattern:
             return path == self.exact
         if self.prefix is not None:
             return path.startswith(self.prefix)
+        if self.suffix is not None:  # `**/foo` matches `foo` too
+            return path.endswith(self.suffix) or f"/{path}" == self.suffix
         return self.regexp is not None and self.regexp.fullmatch(path) is not None
+
+
+@attrs.frozen
+class _AnyOf:
+    """Patterns of which one must match, all tried at once: an exclude list may have thousands."""
+
+    exact: frozenset[str]
+    prefixes: tuple[str, ...]
+    suffixes: tuple[str, ...]
+    regexp: re.Pattern[str] | None
+
+    @classmethod
+    def of(cls, patterns: Iterable[Pattern]) -> _AnyOf:
+        patterns = list(patterns)
+        suffixes = tuple(pattern.suffix for pattern in patterns if pattern.suffix is not None)
+        bare = (suffix[1:] for suffix in suffixes if suffix.startswith("/"))
+        bodies = [f"(?:{pattern.regexp.pattern})" for pattern in patterns if pattern.regexp is not None]
+        return cls(
+            frozenset([*(pattern.exact for pattern in patterns if pattern.exact is not None), *bare]),
+            tuple(pattern.prefix for pattern in patterns if pattern.prefix is not None),
+            suffixes,
+            re.compile("|".join(bodies)) if bodies else None,
+        )
+
+    def matches(self, path: str) -> bool:
+        return (
+            path in self.exact
+            or path.endswith(self.suffixes)
+            or path.startswith(self.prefixes)
+            or (self.regexp is not None and self.regexp.fullmatch(path) is not None)
+        )
 
 
 @attrs.frozen
@@ -90,7 +124,7 @@ class PatternMatcher:
     """Patterns in order; a later `!pattern` takes back what an earlier one matched, and the other way round."""
 
     patterns: tuple[Pattern, ...]
-    _any: re.Pattern[str] | None = attrs.field(default=None, repr=False)  # all of them, when none is an exclusion
+    _any: _AnyOf | None = attrs.field(default=None, repr=False)  # all of them, when none is an exclusion
 
     @classmethod
     def parse(cls, texts: Iterable[str]) -> PatternMatcher:
@@ -98,7 +132,7 @@ class PatternMatcher:
         patterns = tuple(_parse_all(texts))
         if not patterns or any(pattern.exclusion for pattern in patterns):
             return cls(patterns)
-        return cls(patterns, re.compile("|".join(f"(?:{_as_regexp(pattern)})" for pattern in patterns)))
+        return cls(patterns, _AnyOf.of(patterns))
 
     @property
     def exclusions(self) -> bool:
@@ -108,7 +142,7 @@ class PatternMatcher:
     def match(self, path: str, parent: MatchInfo = ()) -> tuple[bool, MatchInfo]:
         """Whether path, or a directory above it, matches. parent: the second value of the call for its directory."""
         if self._any is not None:
-            matched = any(parent) or self._any.fullmatch(path) is not None
+            matched = any(parent) or self._any.matches(path)
             return matched, (matched,)
         return self._match_in_order(path, parent)
 
@@ -179,20 +213,6 @@ def _parse_all(texts: Iterable[str]) -> Iterator[Pattern]:
         if text == "!":
             raise BadPattern(given, "nothing follows the !")
         yield Pattern.parse(text.removeprefix("!"), exclusion=text.startswith("!"))
-
-
-def _as_regexp(pattern: Pattern) -> str:
-    if pattern.exact is not None:
-        return re.escape(pattern.exact)
-    if pattern.prefix is not None:
-        return f"{re.escape(pattern.prefix)}(?s:.*)"
-    return pattern.regexp.pattern if pattern.regexp is not None else r"(?!)"
-
-
-def _suffix_body(suffix: str) -> str:
-    """Upstream compares the text behind a leading `**` as it stands; `**/foo` matches `foo` too."""
-    body = f"(?s:.*){re.escape(suffix)}"
-    return f"{body}|{re.escape(suffix[1:])}" if suffix.startswith("/") else body
 
 
 def _translate(pattern: str) -> tuple[str, str]:
