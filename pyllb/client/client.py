@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.client.address import Address, find_address
-from pyllb.client.compile import as_platform
+from pyllb.client.compile import as_platform, check_node
 from pyllb.client.options import Options, read_options
 from pyllb.client.result import Result, together
 from pyllb.client.sink import Sink
@@ -268,18 +268,17 @@ def _texts(filters: Iterable[str]) -> list[str]:
 
 
 def named(target: Targets) -> dict[str, Node]:
-    """The nodes of a target by name: a single one's is "", a list's are its indices. Raises UsageError."""
+    """The nodes of a target by name: a single one's is "", a list's are its indices. Raises OptionError, UsageError."""
     if isinstance(target, Mapping):
         nodes = {str(name): node for name, node in target.items()}
     elif hasattr(target, "output"):
         nodes = {"": target}
-    elif isinstance(target, Iterable):
+    elif isinstance(target, Iterable) and not isinstance(target, str):
         nodes = {str(index): node for index, node in enumerate(target)}
     else:
-        raise UsageError(f"solve: {target!r} is no filesystem, nor a list or a mapping of them")
-    for name, node in nodes.items():
-        if not hasattr(node, "output"):
-            raise UsageError(f"solve: {node!r}{f' (target {name!r})' if name else ''} is no filesystem, such as fs()")
+        nodes = {"": target}
+    for node in nodes.values():
+        check_node("solve", node)
     if not nodes:
         raise UsageError("solve: there is no target in an empty list")
     return nodes

@@ -11,7 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Callable, Mapping
 
-from pyllb.errors import PyllbError
+from pyllb.errors import OptionError, PyllbError
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform, normalize_architecture, parse_platform
@@ -56,6 +56,7 @@ def compile_node(
     local_unique_id: str | None = None,
 ) -> Lowered:
     """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
+    check_node("dump", node)
     steps = lower(
         node,
         platform=as_platform(platform),
@@ -71,6 +72,13 @@ def compile_node(
     except StopIteration as done:
         lowered: Lowered = done.value
         return lowered
+
+
+def check_node(what: str, value: object) -> None:
+    """Make sure that value is a filesystem. Raises OptionError."""
+    if not hasattr(value, "output"):
+        hint = "; call it first" if callable(value) else "; give one filesystem, such as fs().image('alpine')"
+        raise OptionError(f"{what}: {value!r} is no filesystem{hint}")
 
 
 def as_platform(value: str | Platform | None) -> Platform:

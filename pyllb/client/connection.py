@@ -62,6 +62,7 @@ class Connection:
         self.address = address
         address.probe()
         self._channel = grpc.insecure_channel(address.target, options=_OPTIONS)
+        self._closed = False
 
     def pending(
         self,
@@ -72,9 +73,17 @@ class Connection:
         metadata: tuple[tuple[str, str], ...] = (),
         timeout: float | None = None,
     ) -> Pending[Reply]:
-        """Start a call with one answer. timeout: seconds after which it fails with DEADLINE_EXCEEDED."""
-        call = self._channel.unary_unary(method, request_serializer=_serialize, response_deserializer=reply.FromString)
-        return call.future(request, timeout=timeout, metadata=metadata)
+        """Start a call with one answer. timeout: seconds after which it fails with DEADLINE_EXCEEDED.
+
+        Raises ConnectError when the connection was closed.
+        """
+        try:
+            call = self._channel.unary_unary(
+                method, request_serializer=_serialize, response_deserializer=reply.FromString
+            )
+            return call.future(request, timeout=timeout, metadata=metadata)
+        except ValueError:  # what grpc says of a closed channel
+            raise self.lost() from None
 
     def call(self, method: str, request: Message, reply: type[Reply], *, timeout: float | None = None) -> Reply:
         """A call with one answer, which is waited for. Raises PyllbError."""
@@ -82,9 +91,7 @@ class Connection:
         try:
             return pending.result()
         except grpc.FutureCancelledError:
-            raise ConnectError(
-                f"the connection to {self.address.text!r} was closed", address=self.address.text
-            ) from None
+            raise self.lost() from None
         except grpc.RpcError as error:
             raise fault(error, address=self.address.text) from None
         finally:
@@ -92,8 +99,13 @@ class Connection:
 
     def stream(self, method: str, request: Message, reply: type[Reply]) -> Incoming[Reply]:
         """Start a call with many answers, to be iterated over. grpc.RpcError comes out of the iteration."""
-        call = self._channel.unary_stream(method, request_serializer=_serialize, response_deserializer=reply.FromString)
-        return call(request)
+        try:
+            call = self._channel.unary_stream(
+                method, request_serializer=_serialize, response_deserializer=reply.FromString
+            )
+            return call(request)
+        except ValueError:
+            raise self.lost() from None
 
     def all(self, method: str, request: Message, reply: type[Reply]) -> Iterator[Reply]:
         """The answers of a call with many, as they come. Raises PyllbError."""
@@ -105,8 +117,20 @@ class Connection:
         finally:
             incoming.cancel()
 
+    @property
+    def closed(self) -> bool:
+        """Whether close() was called."""
+        return self._closed
+
+    def lost(self) -> ConnectError:
+        """The error of a call on a connection that was closed."""
+        return ConnectError(
+            f"the connection to {self.address.text!r} was closed by its client", address=self.address.text
+        )
+
     def close(self) -> None:
         """End all calls and the channel. May be called again."""
+        self._closed = True
         self._channel.close()
 
 

@@ -14,7 +14,7 @@ from pyllb.client.connection import Connection, Pending
 from pyllb.client.faults import read_blame, read_status
 from pyllb.client.specs.cache import CacheSpec
 from pyllb.client.task import Cancellation
-from pyllb.errors import PyllbError, ResolveError
+from pyllb.errors import ConnectError, PyllbError, ResolveError
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.platform import Platform
 from pyllb.marshal.lower import ResolveImage
@@ -151,7 +151,7 @@ class Bridge:
         request = gateway_pb2.ReturnRequest(error=status)
         try:
             self._call("Return", request, gateway_pb2.ReturnResponse, timeout=_RETURN_TIMEOUT)
-        except (grpc.RpcError, BridgeStopped):
+        except (grpc.RpcError, BridgeStopped, ConnectError):
             return
 
     def _call(self, method: str, request: Message, reply: type[Reply], timeout: float | None = None) -> Reply:

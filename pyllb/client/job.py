@@ -16,7 +16,7 @@ from pyllb.client.gateway import Bridge, BridgeStopped
 from pyllb.client.options import Options
 from pyllb.client.record import Record
 from pyllb.client.task import Cancellation
-from pyllb.errors import ConnectError, PyllbError, SessionError, SolveError
+from pyllb.errors import PyllbError, SessionError, SolveError
 from pyllb.marshal.definition import Definition
 from pyllb.session.call import Attachable
 from pyllb.session.ids import new_id
@@ -101,14 +101,14 @@ class Job:
     def fault(self, error: grpc.RpcError | BridgeStopped) -> BaseException:
         """What to raise for a call of this build that failed: the build ends with it, and its last events are heard."""
         cause = self._cause(error)
-        if isinstance(cause, grpc.RpcError):
+        if isinstance(cause, grpc.RpcError) and not self._connection.closed:
             self.bridge.fail(cause)
             self._ended.wait(_ENDING)
-        self._feed.finish(cancelled=True)
+        self._feed.finish(cancelled=self._cancellation.error is not None)
         if self._cancellation.error is not None:
             return self._cancellation.error
-        if not isinstance(cause, grpc.RpcError):
-            return ConnectError("the solve was ended by closing its client", address=self._connection.address.text)
+        if not isinstance(cause, grpc.RpcError) or self._connection.closed:
+            return self._connection.lost()
         found = fault(cause, address=self._connection.address.text, definition=self.definition, record=self.record)
         return self._of_this_side(found)
 

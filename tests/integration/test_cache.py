@@ -85,7 +85,7 @@ def test_inline_keeps_the_images_own_layers_in_the_image(testbed: Testbed, own: 
     output = f"type=image,name={testbed.registry}/app-{nonce}:1,push=true"
     own.solve(node, output=output, cache_to="inline")
     emptied(own)
-    assert ran(own.solve(node, output=output, cache_from="inline")) == []
+    assert ran(own.solve(node, output=output, cache_from="inline", cache_to="inline")) == []
     emptied(own)
     assert ran(own.solve(node, cache_from=f"{testbed.registry}/app-{nonce}:1")) == []
 

@@ -55,9 +55,10 @@ def test_a_pushed_image_has_its_config_and_the_next_build_inherits_it(
     app = (
         fs()
         .image("busybox")
-        .run(
-            "adduser -D -u 1234 app && mkdir /opt && printf '#!/bin/sh\necho from the tool' > /opt/tool && chmod 755 /opt/tool"
-        )
+        .mkfile("/etc/passwd", "app:x:1234:1234::/home/app:/bin/sh\n")
+        .mkdir("/home/app", parents=True, owner="1234:1234")
+        .mkdir("/opt")
+        .mkfile("/opt/tool", "#!/bin/sh\necho from the tool\n", mode=0o755)
         .env(PATH="/opt:/bin:/usr/bin")
         .dir("/home/app")
         .user("app")
@@ -78,10 +79,10 @@ def test_a_pushed_image_has_its_config_and_the_next_build_inherits_it(
         assert config["ExposedPorts"] == {"8080/tcp": {}}
         assert "PATH=/opt:/bin:/usr/bin" in config["Env"]
 
-        above = image(name).run(f"echo {nonce} > seen; id -un >> seen; pwd >> seen; tool >> seen")
+        above = image(name).run(f"echo {nonce} > seen; id -u >> seen; pwd >> seen; tool >> seen")
         client.solve(above, output=[f"type=local,dest={tmp_path}/out", f"type=oci,dest={tmp_path}/above.tar"])
         seen = (tmp_path / "out" / "home" / "app" / "seen").read_text()
-        assert seen.splitlines() == [nonce, "app", "/home/app", "from the tool"]
+        assert seen.splitlines() == [nonce, "1234", "/home/app", "from the tool"]
         resolved = json.loads(client.resolve(name).config)
         assert resolved["config"]["Entrypoint"] == ["/opt/tool", "--serve"]
 

@@ -183,4 +183,5 @@ def target_of(export: Export) -> Target | None:
         return None
     if export.dest == "-":
         return StreamTarget(sys.stdout.buffer)
-    return LocalTarget(Path(export.dest)) if export.type == "local" else FileTarget(Path(export.dest))
+    path = Path(os.path.abspath(export.dest))  # another thread may change the working directory meanwhile
+    return LocalTarget(path) if export.type == "local" else FileTarget(path)
