@@ -53,7 +53,9 @@ def _message(error: PyllbError) -> list[str]:
 def _output(error: SolveError) -> list[str]:
     if not error.logs:
         return []
-    return ["------", f" > {error.vertex}:", *(line.rstrip("\n") for line in error.logs[-_LOG_LINES:]), "------"]
+    from pyllb.progress.lines import plain_text
+
+    return ["------", f" > {error.vertex}:", *map(plain_text, error.logs[-_LOG_LINES:]), "------"]
 
 
 def _usage(error: click.ClickException) -> list[str]:

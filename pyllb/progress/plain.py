@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from pyllb.progress.lines import size
+from pyllb.progress.lines import plain_text, size
 from pyllb.progress.model import Model, Row
 from pyllb.progress.sink import Painter, put, refresh_seconds
 from pyllb.status import SolveStatus, VertexStatus
@@ -34,6 +34,7 @@ class PlainDisplay:
 
     def __init__(self, stream: TextIO, *, no_trunc: str = "") -> None:
         self._stream = stream
+        self._clean = plain_text if stream.isatty() else str  # a file gets every byte, a terminal no cursor codes
         self._short = no_trunc == "0"
         self._model = Model()
         self._out: list[str] = []
@@ -51,7 +52,7 @@ class PlainDisplay:
         self._flush()
 
     def finish(self) -> None:
-        self._out += failure_summary(self._model, _SUMMARY_LINES)
+        self._out += failure_summary(self._model, _SUMMARY_LINES, self._clean)
         self._flush()
 
     def _flush(self) -> None:
@@ -152,7 +153,7 @@ class PlainDisplay:
         log = row.log
         last = len(log.fresh) - 1
         for i, line in enumerate(log.fresh):
-            text = line[log.offset :] if i == 0 and log.offset else f"#{number} {line}"
+            text = self._clean(line[log.offset :] if i == 0 and log.offset else f"#{number} {line}")
             self._out.append(text if i == last and log.open else f"{text}\n")
         log.shown()
 
@@ -185,12 +186,15 @@ def _outcome(row: Row) -> str:
     return "CACHED" if row.cached else f"DONE {row.seconds(0.0):.1f}s"
 
 
-def failure_summary(model: Model, lines: int) -> list[str]:
-    """The last lines of each failed vertex, between dashes; nothing for a vertex that was canceled."""
+def failure_summary(model: Model, lines: int, clean: Callable[[str], str]) -> list[str]:
+    """The last lines of each failed vertex, between dashes; nothing for a vertex that was canceled.
+
+    clean: what a line goes through before it is shown.
+    """
     out: list[str] = []
     for row in model.started:
         if row.failed:
             out += ["------\n", f" > {row.name}:\n"]
-            out += [f"{line}\n" for line in list(row.log.last)[-lines:]]
+            out += [f"{clean(line)}\n" for line in list(row.log.last)[-lines:]]
             out.append("------\n")
     return out

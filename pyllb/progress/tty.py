@@ -91,6 +91,13 @@ class Drawing:
         self._log_lines = log_lines
         self._times_shown: dict[str, int] = {}
 
+    def update(self, status: SolveStatus, now: float) -> None:
+        """Fold an event in. A drawing shows only the last lines of output, so the others are not kept."""
+        self.model.update(status, now)
+        for key in self.model.changed:
+            self.model.rows[key].log.shown()
+        self.model.changed.clear()
+
     def frame(self, now: float, width: int, height: int, *, final: bool) -> list[Line]:
         """The lines to draw, none wider than width, no more than height - 1 unless it is the final frame."""
         jobs = self._jobs(now)
@@ -194,7 +201,7 @@ class TtyDisplay:
         self._live: Live | None = None
 
     def update(self, status: SolveStatus, now: float) -> None:
-        self._drawing.model.update(status, now)
+        self._drawing.update(status, now)
 
     def paint(self, now: float, *, final: bool) -> None:
         if not self._drawing.model.rows:
@@ -212,4 +219,4 @@ class TtyDisplay:
     def finish(self) -> None:
         if self._live is not None:
             self._live.stop()
-        put(self._stream, "".join(failure_summary(self._drawing.model, _SUMMARY_LINES)))
+        put(self._stream, "".join(failure_summary(self._drawing.model, _SUMMARY_LINES, plain_text)))

@@ -111,6 +111,23 @@ def test_a_failure_is_summed_up_with_its_last_ten_lines_and_a_canceled_vertex_is
     assert summary == "------\n > bad:\n" + "".join(f"0.500 line {n}\n" for n in range(5, 15)) + "------\n"
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_cursor_codes_of_a_step_reach_a_file_and_not_a_terminal() -> None:
+    shown = []
+    for stream in (io.StringIO(), _Terminal()):
+        display = PlainDisplay(stream)
+        display.update(_vertex("a", started=0.0), 0.0)
+        display.update(_log("a", b"\x1b[2Jhello\n", 0.5), 0.5)
+        display.paint(0.5, final=True)
+        shown.append(stream.getvalue())
+
+    assert shown == ["#1 a\n#1 0.500 \x1b[2Jhello\n", "#1 a\n#1 0.500 hello\n"]
+
+
 def test_long_names_are_cut_only_when_asked() -> None:
     event = (0.0, _vertex("a", "n" * 100, started=0.0, completed=1.0))
 

@@ -22,7 +22,7 @@ def _vertex(digest: str, name: str = "", **state: object) -> SolveStatus:
 def _frame(*events: SolveStatus, width: int = 40, height: int = 30, final: bool = False) -> list[str]:
     drawing = Drawing(colors=Colors())
     for status in events:
-        drawing.model.update(status, 100.0)
+        drawing.update(status, 100.0)
     return [line.text for line in drawing.frame(102.0, width, height, final=final)]
 
 
@@ -61,7 +61,7 @@ def test_the_last_frame_says_finished_and_marks_what_failed() -> None:
 
 def test_times_of_a_daemon_whose_clock_is_off_are_shifted() -> None:
     drawing = Drawing(colors=Colors())
-    drawing.model.update(_vertex("a", started=5_000_000.0), 100.0)
+    drawing.update(_vertex("a", started=5_000_000.0), 100.0)
 
     assert drawing.frame(101.5, 40, 10, final=False)[1].text.endswith(" 1.5s")
 
@@ -78,14 +78,26 @@ def test_no_line_is_wider_than_the_screen_and_no_frame_higher(
     drawing = Drawing(colors=Colors())
     for i, name in enumerate(names):
         end = 2.0 if i in over else None
-        drawing.model.update(_vertex(str(i), name, started=1.0, completed=end), 100.0)
+        drawing.update(_vertex(str(i), name, started=1.0, completed=end), 100.0)
         log = VertexLog(vertex=str(i), stream=1, data=name.encode("utf-8", "replace") * 9, timestamp=1.0)
-        drawing.model.update(SolveStatus(logs=(log,)), 100.0)
+        drawing.update(SolveStatus(logs=(log,)), 100.0)
 
     lines = [line.text for line in drawing.frame(101.0, width, height, final=False)]
 
     assert len(lines) <= height - 1
     assert all(cell_len(line) <= width and "\n" not in line for line in lines)
+
+
+def test_output_that_scrolled_by_is_not_kept() -> None:
+    drawing = Drawing(colors=Colors())
+    drawing.update(_vertex("a", started=1.0), 100.0)
+    for _ in range(1000):
+        drawing.update(
+            SolveStatus(logs=(VertexLog(vertex="a", stream=1, data=b"x" * 99 + b"\n", timestamp=1.0),)), 100.0
+        )
+
+    log = drawing.model.rows["a"].log
+    assert (log.size, len(log.fresh), len(log.last)) == (100_000, 0, 50)
 
 
 def _job(name: str, over: bool) -> Job:
