@@ -28,9 +28,6 @@ class Place:
     file: str
     target: str
 
-    def __str__(self) -> str:
-        return f"{self.file}:{self.target}"
-
 
 def parse_place(text: str) -> Place:
     """Read FILE[:TARGET]; FILE is build.py and TARGET default where they are left out."""

@@ -10,7 +10,6 @@ from pyllb.cli.load import near
 from pyllb.cli.source import show
 from pyllb.errors import ExecError, PyllbError, SolveError
 
-EXIT_USAGE = 2
 _LOG_LINES = 20
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from types import FrameType, TracebackType
@@ -53,7 +54,8 @@ def shown_path(path: str) -> str:
 
 def show(sources: Iterable[SourceLine]) -> list[str]:
     """Lines of text for an error's places: the innermost with the lines around it, the calls that led there below."""
-    sources = tuple(sources)
+    # A generator's frame stands on the line that runs it: once is enough.
+    sources = [next(same) for _, same in itertools.groupby(sources, key=lambda s: (s.filename, s.line))]
     lines: list[str] = []
     for position, source in enumerate(sources[:_FRAMES]):
         where = f"{shown_path(source.filename)}:{source.line}" + (f" in {source.function}" if source.function else "")

@@ -60,6 +60,14 @@ def test_command_and_exit_code_are_told_when_the_message_does_not() -> None:
     assert lines(error) == ["error: failed to solve", "command: make all", "exit code: 2"]
 
 
+def test_two_frames_on_one_line_are_shown_once() -> None:
+    frames = [errors.SourceLine("f.py", line, text="x\n" * 9) for line in (3, 3, 5)]
+
+    shown = lines(errors.GraphError("no", sources=frames))
+
+    assert [line for line in shown if "f.py" in line] == ["f.py:3", "called from f.py:5"]
+
+
 def test_a_long_way_to_the_line_is_cut() -> None:
     sources = [errors.SourceLine("f.py", n + 1, text="x\n" * 9) for n in range(9)]
 
