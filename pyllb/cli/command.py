@@ -60,6 +60,7 @@ debug_option = click.Option(
 group = LazyGroup(
     "pyllb",
     help="Builds written in Python, compiled to BuildKit's LLB and solved on buildkitd.",
+    no_args_is_help=False,  # but a mistake, told as all others are
     params=[
         click.Option(
             ["--version"],

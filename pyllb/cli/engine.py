@@ -88,6 +88,7 @@ _SOURCE = click.Option(
 command = click.Group(
     "engine",
     help="Find, start, stop, look at or install a buildkitd.",
+    no_args_is_help=False,
     params=[debug_option],
     commands=[
         click.Command(

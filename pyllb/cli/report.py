@@ -59,8 +59,6 @@ def _output(error: SolveError) -> list[str]:
 
 def _usage(error: click.ClickException) -> list[str]:
     """A mistake in the arguments, in the shape of all other messages."""
-    if isinstance(error, click.exceptions.NoArgsIsHelpError):
-        return error.format_message().splitlines()
     if isinstance(error, click.NoSuchOption):
         close = near(error.option_name, list(error.possibilities or ()))
         text = f"no such option {error.option_name!r}" + (f"; did you mean {close!r}?" if close else "")

@@ -314,3 +314,18 @@ def test_the_version_is_the_distributions(project: Path) -> None:
     text = (ROOT / "pyproject.toml").read_text()
 
     assert run(project, "--version").stdout.decode().split() == ["pyllb", text.split('version = "')[1].split('"')[0]]
+
+
+def test_no_command_is_a_mistake(project: Path) -> None:
+    assert refused(project) == "error: missing command\nsee pyllb --help\n"
+    assert refused(project, "engine") == "error: missing command\nsee pyllb engine --help\n"
+
+
+def test_engine_find_prints_the_address_alone(project: Path) -> None:
+    assert run(project, "engine", "find", "--addr", "tcp://somewhere:1").stdout == b"tcp://somewhere:1\n"
+    assert run(project, "engine", "find", BUILDKIT_HOST="tcp://other:1").stdout == b"tcp://other:1\n"
+    assert "pyllb engine start" in refused(project, "engine", "find", code=3)
+
+
+def test_engine_start_reads_its_mirrors_first(project: Path) -> None:
+    assert "--mirror 'docker.io' is not HOST=MIRROR" in refused(project, "engine", "start", "--mirror", "docker.io")
