@@ -226,6 +226,19 @@ def test_a_daemon_that_is_killed_in_a_solve_is_a_connect_error(testbed: Testbed,
     assert works(client)
 
 
+def test_a_daemon_that_hangs_does_not_keep_its_client(testbed: Testbed, client: Client) -> None:
+    with testbed.start_daemon() as daemon:
+        try:
+            stop = Running(lambda: os.kill(daemon.pid, signal.SIGSTOP))
+            with within(12), pytest.raises(SolveTimeout):
+                pyllb.solve(sleeping(75.5), addr=daemon.address, progress=stop, timeout=5)
+            with within(7), pytest.raises(ConnectError, match="did not answer within 5 s"):
+                pyllb.solve(fs(), addr=daemon.address)
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+    assert works(client)
+
+
 def test_a_timeout_ends_the_step_too(client: Client) -> None:
     with within(10), pytest.raises(SolveTimeout, match="3 s") as caught:
         client.solve(sleeping(72.2), timeout=3)

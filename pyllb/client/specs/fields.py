@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import difflib
+import re
 from collections.abc import Iterable
 
 from pyllb.errors import UsageError
@@ -28,14 +28,23 @@ def parse_fields(option: str, text: str, example: str) -> dict[str, str]:
     return pairs
 
 
+# A field of a CSV record (RFC 4180): in quotes, where "" is one quote, or without any.
+_FIELD = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\Z)')
+
+
 def _record(option: str, text: str, example: str) -> list[str]:
-    try:
-        rows = list(csv.reader([text], strict=True))
-    except csv.Error as error:
-        raise UsageError(f"{option}: {text!r} cannot be read as CSV: {error}; write it as {example}") from error
-    if len(rows) != 1 or not text.strip():
-        raise UsageError(f"{option}: {text!r} is not one line of key=value fields; write it as {example}")
-    return rows[0]
+    fields, position, mark = [], 0, ","
+    while mark:
+        match = _FIELD.match(text, position)
+        if match is None:
+            raise UsageError(
+                f"{option}: {text!r} has quotes or line ends that CSV has no place for; write it as {example}, "
+                'and a value with a comma as "key=a,b"'
+            )
+        quoted, bare, mark = match.groups()
+        fields.append(bare if quoted is None else quoted.replace('""', '"'))
+        position = match.end()
+    return fields
 
 
 def parse_bool(option: str, key: str, value: str) -> bool:

@@ -1,0 +1,72 @@
+"""Addresses: read, and found."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from pyllb.client.address import default_addresses, find_address, parse_address
+from pyllb.errors import ConnectError, NotThereYet, UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ("unix:///run/buildkit/buildkitd.sock", "unix:///run/buildkit/buildkitd.sock"),
+        ("unix://relative.sock", "unix:relative.sock"),
+        ("tcp://localhost:1234", "dns:///localhost:1234"),
+        ("tcp://[::1]:1234", "dns:///[::1]:1234"),
+    ],
+)
+def test_an_address_has_the_form_that_grpc_takes(text: str, target: str) -> None:
+    address = parse_address(text)
+    assert address.target == target
+    assert str(address) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "x", "unix://", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:99999", "tcp://h:1/p", "tcp://u@h:1", "ftp://x"],
+)
+def test_what_is_no_address_is_told_with_its_text(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_address(text)
+    assert repr(text) in str(caught.value)
+    assert "tcp://" in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["ssh", "docker-container", "kube-pod", "npipe"])
+def test_the_schemes_that_buildctl_knows_more_are_not_there_yet(scheme: str) -> None:
+    with pytest.raises(NotThereYet, match=scheme):
+        parse_address(f"{scheme}://x")
+
+
+def test_an_address_is_found_in_this_order(tmp_path: Path) -> None:
+    environ = {"BUILDKIT_HOST": "tcp://env:1", "XDG_RUNTIME_DIR": str(tmp_path)}
+    assert find_address("tcp://arg:1", environ).host == "arg"
+    assert find_address(None, environ).host == "env"
+    del environ["BUILDKIT_HOST"]
+    assert default_addresses(environ)[1] == f"unix://{tmp_path}/buildkit/buildkitd.sock"
+    if not Path("/run/buildkit/buildkitd.sock").exists():
+        assert find_address(None, environ).path == "/run/buildkit/buildkitd.sock"
+        (tmp_path / "buildkit").mkdir()
+        (tmp_path / "buildkit" / "buildkitd.sock").touch()
+        assert find_address(None, environ).path == f"{tmp_path}/buildkit/buildkitd.sock"
+
+
+def test_a_dialled_socket_is_connected_and_blocks() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = parse_address(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        with address.dial() as connection:
+            assert connection.gettimeout() is None
+            assert connection.getpeername() == server.getsockname()
+
+
+def test_a_peer_that_closes_at_once_is_told() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = parse_address(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        server.close()
+        with pytest.raises(ConnectError, match="refused"):
+            address.probe()

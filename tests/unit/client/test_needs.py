@@ -1,0 +1,121 @@
+"""Needs: what a graph wants of this side, and the directories behind its local sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pyllb import FS, bind, fs, local, merge, secret, ssh
+from pyllb.client.compile import compile_node, dump, user_text
+from pyllb.client.needs import check_given, find_needs, resolve_locals, shared_key
+from pyllb.errors import OptionError, UsageError
+
+
+def names(node: FS) -> dict[str, list[str]]:
+    needs = find_needs(node)
+    return {
+        "secrets": [need.name for need in needs.secrets],
+        "ssh": [need.name for need in needs.ssh],
+        "entitlements": [need.name for need in needs.entitlements],
+        "locals": [need.name for need in needs.locals],
+    }
+
+
+def test_every_kind_of_need_is_found_once_wherever_it_is() -> None:
+    below = fs().image("a").run("x", mounts=[secret("one"), secret("two", optional=True), bind(local("."), "/src")])
+    left = below.run("y", mounts=[secret("one"), ssh(), ssh("git")], network="host")
+    right = below.copy(local("sub"), "/", "/").run("z", security="insecure")
+    assert names(merge(left, right)) == {
+        "secrets": ["one"],
+        "ssh": ["default", "git"],
+        "entitlements": ["network.host", "security.insecure"],
+        "locals": ["context", "sub"],
+    }
+    assert names(fs()) == {"secrets": [], "ssh": [], "entitlements": [], "locals": []}
+
+
+def test_a_deep_graph_is_no_matter() -> None:
+    state = fs().image("a")
+    for _ in range(5000):
+        state = state.run("x", mounts=[secret("s")])
+    assert names(state)["secrets"] == ["s"]
+
+
+def test_all_that_is_missing_is_told_at_once() -> None:
+    needs = find_needs(fs().image("a").run("x", mounts=[secret("one"), secret("two")]))
+    check_given(needs, secrets=["one", "two"], ssh=[], allow=[])
+    with pytest.raises(UsageError, match=r"secret 'one'.*so is 'two' at .*test_needs\.py:\d+"):
+        check_given(needs, secrets=[], ssh=[], allow=[])
+
+
+def test_a_directory_is_relative_to_the_file_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    needs = find_needs(fs().copy(local("../client"), "/", "/"))
+    assert resolve_locals(needs.locals) == {"client": Path(__file__).parent}
+
+
+def test_a_directory_named_in_no_file_is_relative_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, FS] = {}
+    exec(compile("from pyllb import fs, local\nnode = fs().copy(local('.'), '/', '/')", "<string>", "exec"), scope)
+    assert resolve_locals(find_needs(scope["node"]).locals) == {"context": tmp_path}
+
+
+def test_an_override_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    needs = find_needs(fs().copy(local("nowhere", name="src"), "/", "/"))
+    assert resolve_locals(needs.locals, {"src": "other"}) == {"src": tmp_path / "other"}
+    (tmp_path / "file").touch()
+    with pytest.raises(OptionError, match="is not a directory"):
+        resolve_locals(needs.locals, {"src": "file"})
+
+
+def test_projects_have_keys_of_their_own_and_one_project_keeps_its(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    a, b = ({"context": tmp_path / name} for name in "ab")
+    (tmp_path / "link").symlink_to("a")
+    assert shared_key(a) == shared_key({"context": tmp_path / "link"}) != shared_key(b)
+    assert shared_key({}) == ""
+
+
+def test_only_the_users_files_are_in_the_source_map() -> None:
+    import json
+
+    assert user_text(__file__) == Path(__file__).read_text()
+    assert user_text(json.__file__) is None
+    assert user_text(pytest.__file__ or "") is None
+    assert user_text("<frozen importlib._bootstrap>") is None
+    assert user_text("<string>") == ""
+    definition = dump(fs().image("a").run("x"))
+    assert [info.filename for info in definition.source.infos] == [__file__]
+    assert dump(fs().image("a").run("x"), source_map=False).source.infos == ()
+
+
+def test_a_dump_takes_image_configs_from_its_resolver() -> None:
+    from collections.abc import Mapping
+
+    from pyllb.errors import PyllbError
+    from pyllb.ir.image import ResolvedImage
+    from pyllb.marshal.lower import ResolveImage
+
+    def resolver(wanted: frozenset[ResolveImage]) -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+        config = b'{"os":"linux","architecture":"amd64","config":{"WorkingDir":"/of-the-image"}}'
+        return {image: ResolvedImage(image.ref, "", config) for image in wanted}
+
+    node = fs().image("a").run("x")
+    lowered = compile_node(node, platform="linux/amd64", resolver=resolver)
+    assert any(b"/of-the-image" in op for _, op in lowered.definition.ops)
+    assert not any(b"/of-the-image" in op for _, op in dump(node, platform="linux/amd64").ops)
+    assert dump(node).to_bytes() == dump(node).to_bytes()
+
+
+def test_what_is_no_filesystem_is_told() -> None:
+    with pytest.raises(OptionError, match="call it first"):
+        dump(fs)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="is no filesystem"):
+        dump([fs()])  # type: ignore[arg-type]

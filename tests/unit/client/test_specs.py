@@ -1,0 +1,247 @@
+"""Specs: buildctl's strings, the short forms, and the typed values they become."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pyllb.client.specs.allow import parse_allow
+from pyllb.client.specs.cache import CacheSpec, parse_cache_from, parse_cache_to
+from pyllb.client.specs.fields import parse_bool, parse_fields
+from pyllb.client.specs.output import Export, parse_exports, target_of
+from pyllb.client.specs.secret import parse_secrets
+from pyllb.client.specs.ssh import parse_ssh
+from pyllb.errors import NotThereYet, UsageError
+from pyllb.session.filesend import FileTarget, LocalTarget
+from pyllb.session.secrets import EnvSecret, FileSecret, ValueSecret
+from pyllb.session.ssh import SshAgent
+
+KEYS = st.text(st.characters(codec="ascii", categories=("Ll", "Nd")), min_size=1)
+VALUES = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Zl", "Zp")))
+
+
+@given(st.dictionaries(KEYS, VALUES, min_size=1))
+def test_fields_that_were_written_as_csv_are_read_back(pairs: dict[str, str]) -> None:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="").writerow(f"{key}={value}" for key, value in pairs.items())
+    assert parse_fields("output", out.getvalue(), "x") == pairs
+
+
+@pytest.mark.parametrize("text", ["", "a", "a=1,b", "=x", 'a="b', "a=1\nb=2", 'type=local,"dest=x'])
+def test_fields_that_are_none_say_how_to_write_them(text: str) -> None:
+    with pytest.raises(UsageError, match=r"output: .*write it as 'type=local'"):
+        parse_fields("output", text, "'type=local'")
+
+
+def test_keys_are_in_any_case_and_the_last_of_one_counts() -> None:
+    assert parse_fields("output", "TYPE=local,Dest=A,dest=B", "x") == {"type": "local", "dest": "B"}
+
+
+def test_truth_values_are_gos() -> None:
+    assert [parse_bool("o", "k", value) for value in ("1", "t", "TRUE", "")] == [True] * 4
+    assert [parse_bool("o", "k", value) for value in ("0", "F", "false")] == [False] * 3
+    with pytest.raises(UsageError, match="k='yes' is not a truth value"):
+        parse_bool("o", "k", "yes")
+
+
+def test_outputs_are_strings_values_or_lists_of_them() -> None:
+    local = Export("local", dest="out")
+    assert parse_exports(None) == ()
+    assert parse_exports("type=local,dest=out") == (local,)
+    assert parse_exports(local) == (local,)
+    tar = Export("tar", "a,b.tar", {"source-date-epoch": "1"})
+    assert parse_exports(['type=tar,"dest=a,b.tar",source-date-epoch=1', local]) == (tar, local)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("out", "not key=value"),
+        ("dest=out", "does not say its type"),
+        ("type=locl,dest=out", r"'locl' is not an exporter.*did you mean 'local'"),
+        ("type=local", "needs a directory"),
+        ("type=local,dest=-", "standard output"),
+        ("type=local,output=x", r"write dest=x"),
+        ("type=local,dest=x,mode=move", "neither copy nor delete"),
+        ("type=image,name=a,dest=x", "takes no dest"),
+        ("type=image,push=true", "pushed by its name"),
+        ("type=registry", "pushed by its name"),
+        ("type=image,name=a,push=yes", "push='yes' is not a truth value"),
+    ],
+)
+def test_an_output_that_is_wrong_says_what_would_be_right(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_exports(text)
+
+
+@pytest.mark.parametrize("text", ["type=local,dest=x,mode=delete", "type=oci,dest=x,tar=false"])
+def test_an_output_that_is_to_come_says_so(text: str) -> None:
+    with pytest.raises(NotThereYet):
+        parse_exports(text)
+
+
+def test_a_tar_without_a_place_goes_to_standard_output_but_not_to_a_terminal() -> None:
+    assert parse_exports("type=tar")[0].dest == "-"
+    with pytest.raises(UsageError, match="not written to a terminal"):
+        parse_exports("type=tar", terminal=True)
+
+
+def test_two_outputs_do_not_go_to_one_place() -> None:
+    with pytest.raises(UsageError, match=r"two outputs go to '\./a'"):
+        parse_exports(["type=tar,dest=a", "type=oci,dest=./a"])
+    with pytest.raises(UsageError, match="two outputs go to '-'"):
+        parse_exports(["type=tar", "type=oci"])
+
+
+def test_a_registry_output_is_an_image_that_is_pushed() -> None:
+    assert parse_exports("type=registry,name=r/a:1")[0].entry() == ("image", {"name": "r/a:1", "push": "true"})
+
+
+def test_annotations_go_with_images_and_the_users_own_counts_more() -> None:
+    annotations = [("title", "from the build"), ("other", "x")]
+    image = Export("image", attributes={"annotation.title": "from the user"})
+    assert image.entry(annotations)[1] == {"annotation.title": "from the user", "annotation.other": "x"}
+    assert Export("local", "out").entry(annotations)[1] == {}
+
+
+def test_targets_have_their_name_in_dest_and_name() -> None:
+    made = Export("oci", "out/{target}.tar", {"name": "r/{target}:1"}).for_target("web")
+    assert (made.dest, made.name) == ("out/web.tar", "r/web:1")
+    assert Export("image").for_target("web") == Export("image")
+    with pytest.raises(UsageError, match=r"overwrite each other at 'r/app:1'"):
+        Export("image", attributes={"name": "r/app:1"}).for_target("web")
+
+
+def test_a_place_is_absolute_from_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert target_of(Export("local", "a")) == LocalTarget(tmp_path / "a")
+    assert target_of(Export("tar", "../b")) == FileTarget(tmp_path.parent / "b")
+    assert target_of(Export("image")) is None
+
+
+def test_a_long_cache_stays_as_it_is_but_for_its_mode() -> None:
+    assert parse_cache_to("type=registry,ref=r/a,compression=zstd") == (
+        CacheSpec("registry", {"mode": "min", "ref": "r/a", "compression": "zstd"}),
+    )
+    assert parse_cache_from("type=registry,ref=r/a") == (CacheSpec("registry", {"ref": "r/a"}),)
+
+
+@pytest.mark.parametrize("ref", ["app", "r.io/a/b:cache", "localhost:5000/x@sha256:" + "0" * 64])
+def test_a_bare_reference_is_a_registry_cache_of_every_step(ref: str) -> None:
+    (to,) = parse_cache_to(ref)
+    assert (to.type, dict(to.attributes)["ref"], dict(to.attributes)["mode"]) == ("registry", ref, "max")
+    assert parse_cache_from([ref, ref])[0] == CacheSpec("registry", {"ref": ref})
+
+
+@pytest.mark.parametrize(
+    ("name", "image", "beside"),
+    [
+        ("r:5000/a/app:1", "r:5000/a/app:1", "r:5000/a/app:buildcache"),
+        ("app", "app", "app:buildcache"),
+        ("r/app:1,r/app:latest", "r/app:1", "r/app:buildcache"),
+    ],
+)
+def test_the_words_inline_and_max_are_of_the_image_that_is_output(name: str, image: str, beside: str) -> None:
+    exports = [Export("local", "x"), Export("image", attributes={"name": name})]
+    assert parse_cache_to("inline", exports) == (CacheSpec("inline"),)
+    assert dict(parse_cache_to("max", exports)[0].attributes)["ref"] == beside
+    assert dict(parse_cache_from("inline", exports)[0].attributes) == {"ref": image}
+    assert dict(parse_cache_from("max", exports)[0].attributes) == {"ref": beside}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("max", "the image that is output; give it a name"),
+        ("inline", "an inline cache stands in the image"),
+        ("registry", "says too little"),
+        ("min", "says too little"),
+        ("Upper/Case", "not an image reference"),
+        ("ref=r/a", "does not say its type"),
+        ("type=registry", "needs ref="),
+        ("type=registry,ref=r/a,mode=all", "neither min nor max"),
+        ("type=registri,ref=a", "did you mean 'registry'"),
+    ],
+)
+def test_a_cache_that_is_wrong_says_what_would_be_right(text: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_cache_to(text)
+
+
+def test_caches_that_are_to_come_say_so() -> None:
+    for kind in ("local", "gha", "s3", "azblob"):
+        with pytest.raises(NotThereYet, match=kind):
+            parse_cache_to(f"type={kind},dest=x")
+
+
+def test_an_inline_cache_cannot_be_read_by_its_type() -> None:
+    with pytest.raises(UsageError, match="read from its image"):
+        parse_cache_from("type=inline")
+
+
+def test_secrets_are_files_variables_and_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SET", "x")
+    assert parse_secrets(
+        ["id=a,src=f", "id=b,env=V", "type=env,id=c,src=V", "id=SET", "id=unset", "type=file,id=d,source=g"]
+    ) == {
+        "a": FileSecret(Path("f")),
+        "b": EnvSecret("V"),
+        "c": EnvSecret("V"),
+        "SET": EnvSecret("SET"),
+        "unset": FileSecret(Path("unset")),
+        "d": FileSecret(Path("g")),
+    }
+    given = parse_secrets({"a": "text", "b": b"bytes", "c": Path("f"), "d": EnvSecret("V"), "e": lambda: "made"})
+    assert given["a"] == ValueSecret(b"text")
+    assert [given[name].read() for name in "abe"] == [b"text", b"bytes", b"made"]
+    assert (given["c"], given["d"]) == (FileSecret(Path("f")), EnvSecret("V"))
+    assert parse_secrets(None) == {}
+    assert "text" not in repr(given["a"])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("src=f", "has no id"),
+        ("id=a,sorce=f", "unexpected key 'sorce'.*did you mean 'source'"),
+        ("id=a,src=f,env=V", "names a file and a variable"),
+        ("id=a,type=vault", "neither file nor env"),
+        (["id=a,src=f", "id=a,src=g"], "'a' is given twice"),
+        ({"": b"x"}, "is not an id"),
+        ({"a": 7}, "is given a int"),
+        (7, "neither a string nor a list"),
+    ],
+)
+def test_a_secret_that_is_wrong_says_what_would_be_right(value: object, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_secrets(value)  # type: ignore[arg-type]
+
+
+def test_agents_are_named_by_their_id() -> None:
+    assert parse_ssh("default") == {"default": SshAgent()}
+    assert parse_ssh(["default", "git=/run/agent"]) == {"default": SshAgent(), "git": SshAgent(Path("/run/agent"))}
+    assert parse_ssh({"default": None, "git": "/run/agent"}) == parse_ssh(["default", "git=/run/agent"])
+    with pytest.raises(NotThereYet, match="raw=true"):
+        parse_ssh("git=/run/agent,raw=true")
+    with pytest.raises(UsageError, match="given twice"):
+        parse_ssh(["git", "git=/x"])
+
+
+def test_entitlements_are_known_by_name() -> None:
+    assert parse_allow(None) == ()
+    assert parse_allow("network.host") == ("network.host",)
+    assert parse_allow(["network.host", "security.insecure", "network.host"]) == ("network.host", "security.insecure")
+    with pytest.raises(UsageError, match=r"'network\.hots' is not an entitlement.*did you mean 'network\.host'"):
+        parse_allow("network.hots")
+    with pytest.raises(NotThereYet, match="device"):
+        parse_allow("device=vendor.com/gpu=all")
+
+
+def test_a_path_may_be_any_path_like(tmp_path: Path) -> None:
+    assert os.fspath(parse_exports(Export("local", tmp_path))[0].dest or "") == str(tmp_path)
