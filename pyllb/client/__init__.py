@@ -4,16 +4,19 @@
     dump(node) -> Definition                         no connection
     Client(addr)                                     a connection for several of these
 
-Nothing here loads grpc before something connects.
+Nothing here loads grpc before something connects, and each name loads only what it needs: a dump is to start fast.
 """
 
-from pyllb.client.address import Address, default_addresses, find_address, parse_address
-from pyllb.client.client import Client, solve
-from pyllb.client.compile import Resolver, compile_node, dump
-from pyllb.client.result import CacheUse, Result, Step
-from pyllb.client.sink import Sink
-from pyllb.client.specs.cache import CacheSpec
-from pyllb.client.specs.output import Export
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pyllb.client.address import Address, default_addresses, find_address, parse_address
+    from pyllb.client.client import Client, solve
+    from pyllb.client.compile import Resolver, compile_node, dump
+    from pyllb.client.result import CacheUse, Result, Step
+    from pyllb.client.sink import Sink
+    from pyllb.client.specs.cache import CacheSpec
+    from pyllb.client.specs.output import Export
 
 __all__ = [
     "Address",
@@ -32,3 +35,35 @@ __all__ = [
     "parse_address",
     "solve",
 ]
+
+_HOMES = {
+    "Address": "address",
+    "CacheSpec": "specs.cache",
+    "CacheUse": "result",
+    "Client": "client",
+    "Export": "specs.output",
+    "Resolver": "compile",
+    "Result": "result",
+    "Sink": "sink",
+    "Step": "result",
+    "compile_node": "compile",
+    "default_addresses": "address",
+    "dump": "compile",
+    "find_address": "address",
+    "parse_address": "address",
+    "solve": "client",
+}
+
+
+def __getattr__(name: str) -> object:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pyllb.client' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"pyllb.client.{home}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,7 +8,6 @@ import linecache
 import os
 import platform as machine
 import sys
-import sysconfig
 from collections.abc import Callable, Mapping
 
 from pyllb.errors import OptionError, PyllbError
@@ -105,10 +104,9 @@ def user_text(filename: str) -> str | None:
 
 @functools.cache
 def _foreign() -> tuple[str, ...]:
-    paths = sysconfig.get_paths()
-    found = {paths[name] for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    # sysconfig knows these places too, and takes milliseconds to load.
+    found = {os.path.dirname(os.__file__), os.path.dirname(os.path.dirname(os.path.abspath(__file__)))}
     found |= {path for path in sys.path if os.path.basename(path) in ("site-packages", "dist-packages")}
-    found.add(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    # A frame's file is as the import system had it, which may be a link to what sysconfig says.
+    # A frame's file is as the import system had it, which may be a link to what is said here.
     found |= {os.path.realpath(path) for path in found}
     return ("<frozen ", *(path + os.sep for path in sorted(found)))
