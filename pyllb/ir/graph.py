@@ -12,20 +12,19 @@ def postorder(root: Output) -> list[Vertex]:
     of client/llb's marshal (BuildKit 0.33.1).
     """
     order: list[Vertex] = []
-    opened: set[int] = set()
-    closed: set[int] = set()
+    done: set[int] = set()
     stack: list[Vertex] = [root.vertex]
     while stack:
         vertex = stack[-1]
-        key = id(vertex)
-        if key in opened:
+        if id(vertex) in done:  # it also stood higher in the stack, and was met there first
             stack.pop()
-            if key not in closed:  # else it also stood higher in the stack, and was met there first
-                closed.add(key)
-                order.append(vertex)
             continue
-        opened.add(key)
-        for output in reversed(vertex.inputs()):
-            if id(output.vertex) not in opened:
-                stack.append(output.vertex)
+        waiting = [output.vertex for output in vertex.inputs() if id(output.vertex) not in done]
+        if waiting:
+            waiting.reverse()
+            stack += waiting
+        else:
+            stack.pop()
+            done.add(id(vertex))
+            order.append(vertex)
     return order

@@ -98,9 +98,8 @@ class ExecOp:
 
     def inputs(self) -> tuple[Output, ...]:
         """Sources of the sorted mounts, each output object once (Go's ExecOp.Inputs)."""
-        sources = [mount.source for mount in self.mounts if not isinstance(mount, TmpfsMount)]
-        found = [source for source in sources if source is not None]
-        return tuple(found if len(found) < 2 else unique(iter(found)))
+        found = [m.source for m in self.mounts if not isinstance(m, TmpfsMount) and m.source is not None]
+        return tuple(found) if len(found) < 2 else tuple(unique(iter(found)))
 
     def output_of(self, mount: PlacedMount) -> Output | None:
         """The result of a mount; its own source when it is read-only; None for scratch. mount must make one."""

@@ -222,7 +222,10 @@ def _digest(data: bytes) -> str:
 
 
 def _entry(tag: bytes, digest: str, value: bytes) -> bytes:
-    return message(tag, message(b"\x0a", digest.encode()) + message(b"\x12", value))
+    """One entry of a map by digest."""
+    size = varint(len(value))
+    # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
+    return tag + varint(74 + len(size) + len(value)) + b"\x0a\x47" + digest.encode() + b"\x12" + size + value
 
 
 def _check(ops: tuple[tuple[str, bytes], ...], parsed: Mapping[str, ops_pb2.Op]) -> None:

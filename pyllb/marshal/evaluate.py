@@ -25,17 +25,21 @@ class Evaluated:
 
 @attrs.frozen(eq=False)
 class Evaluator:
-    """Evaluates each Meta object once. configs: by image source; a source that is not in it has none applied."""
+    """Evaluates metas. configs: by image source; a source that is not in it has none applied."""
 
     configs: Mapping[SourceOp, ImageConfig]
-    _known: dict[int, Evaluated] = attrs.field(factory=dict, init=False)
 
     def of(self, meta: Meta) -> Evaluated:
-        found = self._known.get(id(meta))
-        if found is None:
-            config = self.configs.get(meta.image) if meta.image is not None else None
-            found = self._known[id(meta)] = evaluate(meta, config)
-        return found
+        """The values of a meta; nothing is kept, as most metas of a large graph are asked for once."""
+        return evaluate(meta, self._config(meta))
+
+    def env(self, meta: Meta) -> tuple[tuple[str, str], ...]:
+        """The environment of a meta alone."""
+        config = self._config(meta)
+        return meta.env if config is None else overlay(config.env, meta.env)
+
+    def _config(self, meta: Meta) -> ImageConfig | None:
+        return self.configs.get(meta.image) if self.configs and meta.image is not None else None
 
 
 def evaluate(meta: Meta, config: ImageConfig | None) -> Evaluated:

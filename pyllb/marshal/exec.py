@@ -23,9 +23,9 @@ _REMOVE_STUBS = b"\x58\x01"  # Meta.removeMountStubsRecursive: client/llb always
 _SECRET, _SSH, _CACHE, _TMPFS = b"\x30\x01", b"\x30\x02", b"\x30\x03", b"\x30\x04"
 
 
-_Process = tuple[bytes, bytes, bytes, bytes, bytes]
-"""What a state gives to an exec, encoded: env; directory and user; what stands after them in Meta; what stands after
-the mounts; Op.platform."""
+_Shared = tuple[bytes, bytes, bytes, bytes]
+"""What many metas give to an exec, encoded: directory and user; what stands after them in Meta; what stands after the
+mounts; Op.platform."""
 
 
 @attrs.frozen(eq=False)
@@ -35,18 +35,18 @@ class ExecEncoder:
     evaluator: Evaluator
     digests: Digests
     platform: Platform
-    _processes: dict[int, _Process] = attrs.field(factory=dict, init=False)
+    _metas: dict[int, tuple[bytes, _Shared]] = attrs.field(factory=dict, init=False)
+    _shared: dict[tuple[object, ...], _Shared] = attrs.field(factory=dict, init=False)
     _mounts: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
-    _platforms: dict[Platform, bytes] = attrs.field(factory=dict, init=False)
 
     def encode(self, op: ExecOp, inputs: Inputs) -> tuple[bytes, bytes]:
         """pb.ExecOp, and the Op.platform of its state; what its mounts read is added to inputs. Raises GraphError."""
         if not op.args:
             raise OptionError("a run without a command; write one, or a list that is not empty")
-        process = self._processes.get(id(op.meta))
-        if process is None:
-            process = self._processes[id(op.meta)] = self._process(op.meta)
-        env, dir_user, rest, modes, platform = process
+        known = self._metas.get(id(op.meta))
+        if known is None:
+            known = self._metas[id(op.meta)] = self._meta(op.meta)
+        env, (dir_user, rest, modes, platform) = known
         parts, cache_env = self._placed(op, inputs)
         if op.ssh or cache_env:
             env += self._added_env(op)
@@ -65,18 +65,23 @@ class ExecEncoder:
             parts += [message(b"\x32", text(b"\x0a", name) + flag(b"\x10", opt)) for name, opt in op.devices]
         return message(b"\x0a", meta) + b"".join(parts), platform
 
-    def _process(self, meta: Meta) -> _Process:
-        state = self.evaluator.of(meta)
-        platform = state.platform or self.platform
-        encoded = self._platforms.get(platform)
-        if encoded is None:
-            encoded = self._platforms[platform] = encode_platform(platform)
-        dir_user = text(b"\x1a", state.dir) + text(b"\x22", state.user)
-        return _env(state.env), dir_user, _rest(meta), _modes(meta), encoded
+    def _meta(self, meta: Meta) -> tuple[bytes, _Shared]:
+        """The env of a meta, and the rest of it, which most often differs in nothing from the meta before."""
+        known = (
+            *(meta.image, meta.dirs, meta.user, meta.platform, meta.network, meta.security, meta.hostname),
+            *(meta.extra_hosts, meta.ulimits, meta.cgroup_parent),
+        )
+        shared = self._shared.get(known)
+        if shared is None:
+            state = self.evaluator.of(meta)
+            dir_user = text(b"\x1a", state.dir) + text(b"\x22", state.user)
+            platform = encode_platform(state.platform or self.platform)
+            shared = self._shared[known] = dir_user, _rest(meta), _modes(meta), platform
+        return _env(self.evaluator.env(meta)), shared
 
     def _added_env(self, op: ExecOp) -> bytes:
         """What mounts add to the environment: never over a value that is there."""
-        names = {name for name, _ in self.evaluator.of(op.meta).env}
+        names = {name for name, _ in self.evaluator.env(op.meta)}
         added: dict[str, str] = {}
         for mount in op.mounts:
             if isinstance(mount, CacheMount):
@@ -136,7 +141,7 @@ def _modes(meta: Meta) -> bytes:
 
 
 def _env(pairs: tuple[tuple[str, str], ...]) -> bytes:
-    return texts(b"\x12", tuple([f"{name}={value}" for name, value in pairs]))
+    return texts(b"\x12", [f"{name}={value}" for name, value in pairs])
 
 
 def _proxy(proxy: ProxyEnv) -> bytes:

@@ -84,6 +84,11 @@ def encode(
     return data if resources is None else data + _resources(resources)
 
 
+def _named(name: str) -> bytes:
+    """A description of the name alone."""
+    return message(b"\x12", b"\x0a\x0ellb.customname" + message(b"\x12", name.encode())) if name else b""
+
+
 def encode_caps(caps: Iterable[str]) -> bytes:
     """The map of capabilities, each true; caps sorted."""
     return b"".join([message(b"\x2a", message(b"\x0a", cap.encode()) + b"\x10\x01") for cap in caps])
@@ -137,11 +142,17 @@ class MetadataTable:
             self.encoded[digest] = known[1]
             return
         self._note(constraints)
-        self.encoded[digest] = encode(
+        self.encoded[digest] = self._encode(constraints, known[1])
+
+    def _encode(self, constraints: Constraints, caps: bytes) -> bytes:
+        special = constraints.description or constraints.ignore_cache or constraints.group or constraints.resources
+        if not special and constraints.export_cache is None:  # a name is what most ops have, and all they have
+            return _named(constraints.name) + caps
+        return encode(
             constraints.ignore_cache,
             description(constraints),
             constraints.export_cache,
-            known[1],
+            caps,
             constraints.group,
             constraints.resources,
         )

@@ -7,6 +7,8 @@ field number times 8, plus 0 for integers and 2 for text, bytes and messages.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SMALL = tuple(bytes((n,)) for n in range(128))
 
 
@@ -55,9 +57,14 @@ def flag(tag: bytes, value: bool) -> bytes:
     return tag + b"\1" if value else b""
 
 
-def texts(tag: bytes, values: tuple[str, ...]) -> bytes:
+def texts(tag: bytes, values: Iterable[str]) -> bytes:
     """A repeated string; empty items count."""
-    return b"".join([message(tag, value.encode()) for value in values])
+    out = b""
+    for value in values:
+        data = value.encode()
+        size = len(data)
+        out += tag + (_SMALL[size] if size < 128 else varint(size)) + data
+    return out
 
 
 def packed(tag: bytes, values: tuple[int, ...]) -> bytes:

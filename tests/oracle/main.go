@@ -4,7 +4,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -15,6 +14,7 @@ import (
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
+	"google.golang.org/protobuf/proto"
 )
 
 // Answer is a marshalled program, or why it could not be. Definition is a pb.Definition on the wire.
@@ -81,11 +81,12 @@ func marshal(program Program) (answer Answer, err error) {
 	if err != nil {
 		return answer, err
 	}
-	var wire bytes.Buffer
-	if err := llb.WriteTo(def, &wire); err != nil {
+	// As llb.WriteTo, but with the maps in order, so that golden files made of it change only when the build does.
+	wire, err := proto.MarshalOptions{Deterministic: true}.Marshal(def.ToPB())
+	if err != nil {
 		return answer, err
 	}
-	answer.Definition, answer.Ops, answer.Metadata = wire.Bytes(), def.Def, map[string]Metadata{}
+	answer.Definition, answer.Ops, answer.Metadata = wire, def.Def, map[string]Metadata{}
 	for _, op := range def.Def {
 		answer.Digests = append(answer.Digests, digest.FromBytes(op).String())
 	}

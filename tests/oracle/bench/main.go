@@ -36,7 +36,7 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	start := time.Now()
+	start, before := time.Now(), usage()
 	st := graph(os.Args[1], n, llb.NewSourceMap(nil, os.Args[3], "Python", text))
 	def, err := st.Marshal(context.Background(), llb.LinuxAmd64, llb.LocalUniqueID("bench"))
 	if err != nil {
@@ -51,16 +51,20 @@ func main() {
 	if err != nil {
 		panic(err)
 	}
-	var usage syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
-		panic(err)
-	}
-	cpu := time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
-	out := report{elapsed.Seconds(), cpu, usage.Maxrss * 1024, wire.Len(), len(def.Def), head.String()}
+	after := usage()
+	cpu := time.Duration(after.Utime.Nano() + after.Stime.Nano() - before.Utime.Nano() - before.Stime.Nano()).Seconds()
+	out := report{elapsed.Seconds(), cpu, after.Maxrss * 1024, wire.Len(), len(def.Def), head.String()}
 	if err := json.NewEncoder(os.Stdout).Encode(out); err != nil {
 		panic(err)
 	}
 	runtime.KeepAlive(st)
+}
+
+func usage() (used syscall.Rusage) {
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		panic(err)
+	}
+	return used
 }
 
 func graph(shape string, n int, file *llb.SourceMap) llb.State {
