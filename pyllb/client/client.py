@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -19,7 +21,7 @@ from pyllb.client.specs.output import Outputs
 from pyllb.client.specs.secret import SecretSpecs
 from pyllb.client.specs.ssh import SshSpecs
 from pyllb.client.task import Cancellation, Task
-from pyllb.errors import PyllbError, UsageError
+from pyllb.errors import ConnectError, PyllbError, UsageError
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
@@ -89,6 +91,7 @@ class Client:
     ) -> None:
         self.address = addr if isinstance(addr, Address) else find_address(addr)
         self._docker_config = docker_config
+        self._lock = threading.Lock()
         self._connection: Connection | None = None
 
     def __enter__(self) -> Client:
@@ -101,16 +104,28 @@ class Client:
 
     def close(self) -> None:
         """End the connection; a solve that still runs in another thread fails."""
-        connection, self._connection = self._connection, None
+        with self._lock:
+            connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
 
-    def _connected(self) -> Connection:
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """The connection, made if there is none. One that was lost is dropped, so that the next call makes another."""
         from pyllb.client.connection import Connection
 
-        if self._connection is None:
-            self._connection = Connection(self.address)
-        return self._connection
+        with self._lock:
+            if self._connection is None:
+                self._connection = Connection(self.address)
+            connection = self._connection
+        try:
+            yield connection
+        except ConnectError:
+            with self._lock:
+                if self._connection is connection:
+                    self._connection = None
+            connection.close()
+            raise
 
     def solve(
         self,
@@ -222,9 +237,9 @@ class Client:
         from pyllb._pb import control_pb2
         from pyllb.client.daemon import Info
 
-        request = control_pb2.InfoRequest()
-        reply = self._connected().call(f"{_CONTROL}Info", request, control_pb2.InfoResponse, timeout=_CALL_TIMEOUT)
-        version = reply.buildkitVersion
+        request, reply = control_pb2.InfoRequest(), control_pb2.InfoResponse
+        with self._connected() as connection:
+            version = connection.call(f"{_CONTROL}Info", request, reply, timeout=_CALL_TIMEOUT).buildkitVersion
         return Info(version.package, version.version, version.revision)
 
     def workers(self) -> tuple[Worker, ...]:
@@ -233,12 +248,9 @@ class Client:
         from pyllb.client.daemon import worker_of
 
         request, reply = control_pb2.ListWorkersRequest(), control_pb2.ListWorkersResponse
-        return tuple(
-            map(
-                worker_of,
-                self._connected().call(f"{_CONTROL}ListWorkers", request, reply, timeout=_CALL_TIMEOUT).record,
-            )
-        )
+        with self._connected() as connection:
+            answer = connection.call(f"{_CONTROL}ListWorkers", request, reply, timeout=_CALL_TIMEOUT)
+        return tuple(map(worker_of, answer.record))
 
     def disk_usage(self, *, filters: Iterable[str] = ()) -> tuple[UsageRecord, ...]:
         """What the daemon keeps.
@@ -249,7 +261,8 @@ class Client:
         from pyllb.client.daemon import usage_of
 
         request, reply = control_pb2.DiskUsageRequest(filter=_texts(filters)), control_pb2.DiskUsageResponse
-        return tuple(map(usage_of, self._connected().call(f"{_CONTROL}DiskUsage", request, reply).record))
+        with self._connected() as connection:
+            return tuple(map(usage_of, connection.call(f"{_CONTROL}DiskUsage", request, reply).record))
 
     def prune(self, *, filters: Iterable[str] = (), all: bool = False) -> tuple[UsageRecord, ...]:
         """Remove what the daemon keeps and nothing uses, cache mounts among it; returns what was removed.
@@ -260,7 +273,8 @@ class Client:
         from pyllb.client.daemon import usage_of
 
         request = control_pb2.PruneRequest(filter=_texts(filters), all=all)
-        return tuple(map(usage_of, self._connected().all(f"{_CONTROL}Prune", request, control_pb2.UsageRecord)))
+        with self._connected() as connection:
+            return tuple(map(usage_of, connection.all(f"{_CONTROL}Prune", request, control_pb2.UsageRecord)))
 
 
 def _texts(filters: Iterable[str]) -> list[str]:
@@ -298,8 +312,8 @@ class _Solving:
     def __call__(self, cancellation: Cancellation) -> dict[str, Result]:
         from pyllb.client.solving import solve_plan
 
-        connection = self.client._connected()
-        return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
+        with self.client._connected() as connection:
+            return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
 
 
 @attrs.frozen
@@ -315,14 +329,15 @@ class _Compiling:
     def __call__(self, cancellation: Cancellation) -> Lowered:
         from pyllb.client.solving import compile_with_daemon
 
-        return compile_with_daemon(
-            self.client._connected(),
-            self.node,
-            self.options,
-            cancellation,
-            source_map=self.source_map,
-            local_unique_id=self.local_unique_id,
-        )
+        with self.client._connected() as connection:
+            return compile_with_daemon(
+                connection,
+                self.node,
+                self.options,
+                cancellation,
+                source_map=self.source_map,
+                local_unique_id=self.local_unique_id,
+            )
 
 
 @attrs.frozen
@@ -336,4 +351,5 @@ class _Resolving:
     def __call__(self, cancellation: Cancellation) -> ResolvedImage | PyllbError:
         from pyllb.client.solving import resolve_images
 
-        return resolve_images(self.client._connected(), [self.image], self.options, cancellation)[self.image]
+        with self.client._connected() as connection:
+            return resolve_images(connection, [self.image], self.options, cancellation)[self.image]

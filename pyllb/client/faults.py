@@ -30,6 +30,7 @@ from pyllb.marshal.definition import Definition
 
 DETAILS = "grpc-status-details-bin"
 _UNKNOWN_EXIT = 255
+_SHOWN = 160  # letters of a command in a message
 
 
 @attrs.frozen
@@ -144,9 +145,10 @@ def solve_error(blame: Blame, *, definition: Definition | None = None, record: R
     logs = record.log(digest) if record else ()
     if blame.exit_code is not None:
         command = _command(definition, digest) or vertex
-        ended = "failed" if blame.exit_code == _UNKNOWN_EXIT else f"ended with exit code {blame.exit_code}"
+        known = blame.exit_code != _UNKNOWN_EXIT
+        ended = f"ended with exit code {blame.exit_code}" if known else f"failed: {blame.message}"
         return ExecError(
-            f"{command!r} {ended}" if blame.exit_code != _UNKNOWN_EXIT else f"{command!r} {ended}: {blame.message}",
+            f"{_short(command)!r} {ended}",
             command=command,
             process_exit_code=blame.exit_code,
             sources=sources,
@@ -157,6 +159,12 @@ def solve_error(blame: Blame, *, definition: Definition | None = None, record: R
         )
     kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
     return kind(blame.message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
+
+
+def _short(command: str) -> str:
+    """A command for a message; a script's first line says which it is, and the error has all of it."""
+    line, mark, _ = command.strip().partition("\n")
+    return f"{line[:_SHOWN]}..." if mark or len(line) > _SHOWN else line
 
 
 def _command(definition: Definition | None, digest: str) -> str:

@@ -182,6 +182,9 @@ def target_of(export: Export) -> Target | None:
     if export.dest is None:
         return None
     if export.dest == "-":
-        return StreamTarget(sys.stdout.buffer)
+        stream = getattr(sys.stdout, "buffer", None)
+        if stream is None:  # a notebook's, say
+            raise UsageError(f"{_OPTION}: standard output takes text only here; write dest=FILE")
+        return StreamTarget(stream)
     path = Path(os.path.abspath(export.dest))  # another thread may change the working directory meanwhile
     return LocalTarget(path) if export.type == "local" else FileTarget(path)
