@@ -6,8 +6,8 @@ Mirrors pb.Definition (BuildKit 0.33.1).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -19,7 +19,7 @@ from pyllb.marshal.wire import message, varint
 if TYPE_CHECKING:
     from pyllb._pb import ops_pb2
 
-T = TypeVar("T")
+_LOCAL = "local://"
 
 MAX_SIZE = 16 << 20
 """Bytes of a definition that the daemon still takes: the limit of a gRPC message."""
@@ -55,7 +55,7 @@ class Source:
 
 @attrs.frozen
 class SecretUse:
-    """A secret that an exec asks for."""
+    """A secret that an op asks for."""
 
     id: str
     optional: bool
@@ -188,16 +188,20 @@ class Definition:
         return tuple(lines)
 
     def secrets(self) -> tuple[SecretUse, ...]:
-        """The secrets that execs and sources ask for, in order; one that is asked for twice comes twice."""
-        return tuple(self._found(b"secret", _secrets))
+        """The secrets that execs and http sources ask for, in order; one that is asked for twice comes twice.
+
+        Those of git sources are not among them: git is tried without when there are none.
+        """
+        return tuple(use for digest, op in self._parsed() for use in _secrets(digest, op))
 
     def ssh_ids(self) -> tuple[str, ...]:
         """The ids of the ssh agents that execs and git sources ask for, each once."""
-        return tuple(dict.fromkeys(self._found(b"ssh", _ssh_ids)))
+        return tuple(dict.fromkeys(id for _, op in self._parsed() for id in _ssh_ids(op)))
 
     def local_names(self) -> tuple[str, ...]:
         """The names of the local sources, each once."""
-        return tuple(dict.fromkeys(self._found(b"local://", _local_names)))
+        sources = (op.source.identifier for _, op in self._parsed() if op.source.identifier.startswith(_LOCAL))
+        return tuple(dict.fromkeys(identifier.removeprefix(_LOCAL) for identifier in sources))
 
     def to_tree(self) -> str:
         """Every op as indented text, inputs by their number, for golden files and review."""
@@ -205,13 +209,10 @@ class Definition:
 
         return tree(self)
 
-    def _found(self, mark: bytes, find: Callable[[str, ops_pb2.Op], Iterator[T]]) -> Iterator[T]:
-        """What find finds in each op; mark: bytes in every op that has any, so that the others are not parsed."""
+    def _parsed(self) -> Iterator[tuple[str, ops_pb2.Op]]:
         from pyllb._pb import ops_pb2
 
-        for digest, data in self.ops:
-            if mark in data.lower():
-                yield from find(digest, ops_pb2.Op.FromString(data))
+        return ((digest, ops_pb2.Op.FromString(data)) for digest, data in self.ops)
 
     def __repr__(self) -> str:
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
@@ -275,16 +276,13 @@ def _secrets(digest: str, op: ops_pb2.Op) -> Iterator[SecretUse]:
             yield SecretUse(mount.secretOpt.ID, mount.secretOpt.optional, digest)
     for variable in op.exec.secretenv:
         yield SecretUse(variable.ID, variable.optional, digest)
+    if op.source.identifier.startswith(("http://", "https://")) and op.source.attrs.get("http.authheadersecret"):
+        yield SecretUse(op.source.attrs["http.authheadersecret"], False, digest)
 
 
-def _ssh_ids(digest: str, op: ops_pb2.Op) -> Iterator[str]:
+def _ssh_ids(op: ops_pb2.Op) -> Iterator[str]:
     for mount in op.exec.mounts:
         if mount.HasField("SSHOpt"):
             yield mount.SSHOpt.ID or "default"
     if "git.mountsshsock" in op.source.attrs:
         yield op.source.attrs["git.mountsshsock"]
-
-
-def _local_names(digest: str, op: ops_pb2.Op) -> Iterator[str]:
-    if op.source.identifier.startswith("local://"):
-        yield op.source.identifier.removeprefix("local://")

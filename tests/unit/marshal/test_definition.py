@@ -1,0 +1,167 @@
+"""Definition as a value: read, written, asked."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import pyllb
+from pyllb._pb import ops_pb2
+from pyllb.errors import DefinitionError, GraphError
+from pyllb.marshal.definition import Definition, SecretUse
+from tests.unit.marshal.nodes import lowered
+
+
+def made() -> Definition:
+    node = (
+        pyllb.fs()
+        .image("alpine")
+        .run(
+            "make",
+            mounts=[
+                pyllb.bind(pyllb.fs().local("."), "/src"),
+                pyllb.secret("token", "/t"),
+                pyllb.secret("pw", env="PW", optional=True),
+                pyllb.ssh("work"),
+                pyllb.ssh(),
+            ],
+            name="make it",
+        )
+    )
+    return lowered(node, read_text=lambda name: "text\n" if name == __file__ else None).definition
+
+
+MADE = made()
+DATA = MADE.to_bytes()
+
+
+def test_a_definition_is_read_back_as_it_was_made() -> None:
+    read = Definition.from_bytes(DATA)
+    assert (read.ops, read.metadata, read.source, read.digest) == (
+        MADE.ops,
+        MADE.metadata,
+        MADE.source,
+        MADE.digest,
+    )
+    assert read.to_bytes() == DATA
+    assert read.size == MADE.size == len(DATA)
+
+
+def test_what_protobuf_writes_in_another_order_is_read_the_same() -> None:
+    message = ops_pb2.Definition.FromString(DATA)
+    read = Definition.from_bytes(message.SerializeToString(deterministic=True))
+    assert (read.ops, read.metadata, read.source) == (MADE.ops, MADE.metadata, MADE.source)
+
+
+def test_no_bytes_are_scratch() -> None:
+    assert Definition.from_bytes(b"").ops == ()
+    assert Definition.from_bytes(b"").digest == ""
+    assert lowered(pyllb.fs()).definition.to_bytes() == b""
+    assert lowered(pyllb.fs()).definition.to_tree() == "scratch\n"
+
+
+@given(st.integers(min_value=1, max_value=len(DATA) - 1))
+def test_a_truncated_definition_is_refused_or_read_whole_fields_only(size: int) -> None:
+    try:
+        read = Definition.from_bytes(DATA[:size])
+    except DefinitionError:
+        return
+    assert set(read.ops) <= set(MADE.ops)
+
+
+@given(st.integers(min_value=0, max_value=len(DATA) - 1), st.integers(min_value=0, max_value=255))
+def test_a_corrupted_definition_raises_nothing_but_definition_error(at: int, byte: int) -> None:
+    data = bytearray(DATA)
+    data[at] = byte
+    try:
+        read = Definition.from_bytes(bytes(data))
+    except DefinitionError:
+        return
+    assert read.digest in read.to_tree()
+    assert read.metadata
+    assert all(line.filename for line in read.source_lines(read.digest))
+    assert len(read.secrets()) <= 3
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_are_no_definition_raise_nothing_but_definition_error(data: bytes) -> None:
+    with contextlib.suppress(DefinitionError):
+        Definition.from_bytes(data)
+
+
+def broken(change: str) -> bytes:
+    message = ops_pb2.Definition.FromString(DATA)
+    ops = getattr(message, "def")
+    if change == "one op":
+        del ops[1:]
+    elif change == "no return op":
+        del ops[-1]
+    elif change == "an input is missing":
+        del ops[0]
+    elif change == "a negative output":
+        last = ops_pb2.Op.FromString(ops[-1])
+        last.inputs[0].index = -1
+        ops[-1] = last.SerializeToString()
+    return message.SerializeToString()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("one op", "of one op"),
+        ("no return op", "the last op of a definition returns"),
+        ("an input is missing", "which is not in the definition"),
+        ("a negative output", "output -1"),
+    ],
+)
+def test_a_definition_that_the_daemon_would_refuse_is_refused(change: str, says: str) -> None:
+    with pytest.raises(DefinitionError, match=says):
+        Definition.from_bytes(broken(change))
+
+
+def test_unknown_fields_are_kept() -> None:
+    data = DATA + b"\xba\x3e\x03abc"
+    assert Definition.from_bytes(data).to_bytes() == data
+
+
+def test_a_definition_says_which_secrets_agents_and_directories_it_asks_for() -> None:
+    for definition in (MADE, Definition.from_bytes(DATA)):
+        assert definition.secrets() == (
+            SecretUse("token", False, definition.digest),
+            SecretUse("pw", True, definition.digest),
+        )
+        assert definition.ssh_ids() == ("work", "default")
+        assert definition.local_names() == ("context",)
+
+
+def test_sources_ask_for_secrets_and_agents_too() -> None:
+    git = pyllb.fs().git("git@github.com:a/b.git", known_hosts="key", ssh_id="deploy", auth_token_secret="tok")
+    http = pyllb.fs().http("https://example.com/a", auth_secret="hdr")
+    definition = lowered(pyllb.merge(git, http)).definition
+    assert definition.ssh_ids() == ("deploy",)
+    assert [use.id for use in definition.secrets()] == ["hdr"]
+
+
+def test_a_definition_gives_the_lines_of_an_op() -> None:
+    lines = MADE.source_lines(MADE.digest)
+    assert [line.filename for line in lines] == [__file__] * len(lines)
+    assert lines[0].text == "text\n"
+    assert MADE.source_lines("sha256:none") == ()
+
+
+def test_a_definition_too_large_for_the_daemon_names_its_largest_ops() -> None:
+    node = pyllb.fs().mkfile("/small", b"").mkfile("/large", b"x" * (17 << 20), name="the large one")
+    definition = lowered(node, read_text=lambda name: "" if name == __file__ else None).definition
+    with pytest.raises(GraphError, match=r"the largest ops are 17,825,\d\d\d bytes: the large one") as caught:
+        definition.check_size()
+    assert caught.value.sources[0].filename == __file__
+    MADE.check_size()
+
+
+def test_the_tree_of_a_definition_names_every_field() -> None:
+    tree = MADE.to_tree()
+    for part in ("#0 source", "input #0 0", 'dest: "/src"', "mountType: SSH", 'description[llb.customname]: "make it"'):
+        assert part in tree

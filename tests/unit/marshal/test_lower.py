@@ -1,0 +1,162 @@
+"""Lowering: what it asks for, what it refuses, and graphs that are large."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import attrs
+import pytest
+
+import pyllb
+from pyllb.errors import GraphError, OptionError, ResolveError
+from pyllb.ir.meta import EMPTY_META
+from pyllb.ir.ops import DiffOp, ExecOp, LocalDir, MergeOp, Output
+from pyllb.ir.platform import Platform
+from pyllb.marshal.lower import ResolveImage
+from tests.unit.marshal.nodes import AMD64, lowered, requests
+
+GOLANG = "docker.io/library/golang:latest"
+ALPINE = "docker.io/library/alpine:latest"
+CONFIG = json.dumps(
+    {"os": "linux", "architecture": "amd64", "config": {"Env": ["PATH=/go/bin"], "User": "app"}}
+).encode()
+
+
+def own_text(filename: str) -> str | None:
+    return "the text" if filename == __file__ else None
+
+
+def test_all_images_of_a_graph_are_asked_for_at_once() -> None:
+    tool = pyllb.fs().image("golang", platform="linux/arm64", resolve_mode="pull")
+    node = pyllb.fs().image("alpine").copy(tool.run("make"), "/out", "/out")
+    assert requests(node) == {
+        ResolveImage(ALPINE, AMD64, "default"),
+        ResolveImage(GOLANG, Platform("linux", "arm64"), "pull"),
+    }
+
+
+def test_the_image_of_the_result_is_asked_for_even_when_nothing_runs_on_it() -> None:
+    assert requests(pyllb.fs().image("alpine")) == {ResolveImage(ALPINE, AMD64, "default")}
+
+
+def test_an_image_whose_values_nobody_sees_is_not_asked_for() -> None:
+    node = pyllb.fs().image("alpine").run("x", mounts=[pyllb.bind(pyllb.fs().image("golang"), "/go", readonly=True)])
+    assert {request.ref for request in requests(node)} == {ALPINE}
+
+
+def test_a_graph_without_images_asks_for_nothing() -> None:
+    lowered(pyllb.fs().mkdir("/a"), {})
+
+
+def test_the_config_of_an_image_gives_environment_and_user_to_commands() -> None:
+    tree = lowered(pyllb.fs().image("golang").run("go build"), {GOLANG: CONFIG}).definition.to_tree()
+    assert 'env: "PATH=/go/bin"' in tree
+    assert 'user: "app"' in tree
+
+
+def test_an_image_that_cannot_be_resolved_is_raised_with_the_line_that_names_it() -> None:
+    node = pyllb.fs().image("golang")
+    with pytest.raises(ResolveError, match="not found") as caught:
+        lowered(node, {GOLANG: ResolveError("golang: not found")}, read_text=own_text)
+    assert caught.value.sources[0].filename == __file__
+
+
+def test_an_image_that_nobody_resolves_is_an_error_and_not_a_wait() -> None:
+    with pytest.raises(GraphError, match="nobody resolved"):
+        lowered(pyllb.fs().image("golang"), {})
+
+
+def test_a_config_that_is_no_json_is_raised_with_the_line_of_the_image() -> None:
+    with pytest.raises(OptionError, match="not JSON") as caught:
+        lowered(pyllb.fs().image("golang"), {GOLANG: b"{"}, read_text=own_text)
+    assert caught.value.sources[0].text == "the text"
+
+
+def test_the_local_directories_of_a_graph_are_told_one_per_name() -> None:
+    one = pyllb.fs().local(".", include=["a"])
+    node = pyllb.merge(one, pyllb.fs().local(".", include=["b"]), pyllb.fs().local("web"))
+    uses = lowered(node).locals
+    assert [(use.name, use.dir) for use in uses] == [
+        ("context", LocalDir(".", __file__)),
+        ("web", LocalDir("web", __file__)),
+    ]
+
+
+def test_one_name_for_two_directories_is_an_error_at_the_second_one() -> None:
+    first = pyllb.fs().local("a", name="src")
+    second = pyllb.fs().local("b", name="src")
+    with pytest.raises(GraphError, match="local source 'src' is both 'a' and 'b'") as caught:
+        lowered(pyllb.merge(first, second), read_text=own_text)
+    assert caught.value.sources[0].line == second.output.vertex.site.frames[0].range().start_line  # type: ignore[union-attr]
+
+
+def test_one_name_for_one_directory_written_in_two_ways_is_no_error() -> None:
+    node = pyllb.merge(pyllb.fs().local("a/../b", name="src"), pyllb.fs().local("./b", name="src"))
+    assert [use.name for use in lowered(node).locals] == ["src"]
+
+
+def test_text_that_is_no_unicode_is_an_error_at_its_line() -> None:
+    node = pyllb.fs().image("alpine").run(["echo", "\udcff"])
+    with pytest.raises(GraphError, match="UTF-8") as caught:
+        lowered(node, read_text=own_text)
+    assert caught.value.sources
+
+
+@pytest.mark.parametrize(
+    "vertex",
+    [
+        ExecOp(args=(), meta=EMPTY_META, mounts=()),
+        MergeOp(sources=()),
+        DiffOp(lower=None, upper=None),
+    ],
+)
+def test_what_the_go_client_refuses_is_refused(vertex: ExecOp | MergeOp | DiffOp) -> None:
+    with pytest.raises(GraphError):
+        lowered(attrs.evolve(pyllb.fs(), output=Output(vertex)))
+
+
+def test_a_chain_of_ten_thousand_commands_is_lowered_without_recursion() -> None:
+    node = pyllb.fs().image("alpine")
+    for i in range(10_000):
+        node = node.run(["step", str(i)])
+    assert len(lowered(node).definition.ops) == 10_002
+
+
+def test_a_wide_merge_and_a_deep_diamond_are_lowered_in_linear_time() -> None:
+    node = pyllb.fs().image("alpine")
+    for i in range(2_000):
+        node = pyllb.merge(node.run(["a", str(i)]), node.run(["b", str(i)]))
+    assert len(lowered(node).definition.ops) == 1 + 3 * 2_000 + 1
+    wide = pyllb.merge(*[pyllb.fs().mkdir(f"/{i}") for i in range(5_000)])
+    assert len(lowered(wide).definition.ops) == 5_002
+
+
+def test_two_vertices_of_one_digest_are_one_op_with_the_metadata_of_both() -> None:
+    one, two = pyllb.fs().image("alpine", name="one"), pyllb.fs().image("alpine", ignore_cache=True)
+    definition = lowered(pyllb.merge(one, two)).definition
+    assert len(definition.ops) == 3
+    merged = definition.metadata[definition.ops[0][0]]
+    assert (merged.description, merged.ignore_cache) == ((("llb.customname", "one"),), True)
+    assert {"meta.ignorecache", "meta.description"} < set(definition.metadata[definition.ops[-1][0]].caps)
+
+
+def test_marshalling_needs_no_protobuf_and_does_not_depend_on_the_hash_seed() -> None:
+    code = """
+import sys, pyllb
+from tests.unit.marshal.nodes import lowered
+a = pyllb.fs().image("alpine")
+mounts = [pyllb.cache("go-build"), pyllb.secret("s", env="S")]
+node = a.run("x", mounts=mounts, name="n", description={"b": "1", "a": "2"})
+data = lowered(pyllb.merge(node, pyllb.fs().mkdir("/a"))).definition.to_bytes()
+assert "google.protobuf" not in sys.modules
+sys.stdout.buffer.write(data)
+"""
+    made = {
+        subprocess.run(
+            [sys.executable, "-c", code], check=True, capture_output=True, env={"PYTHONHASHSEED": seed, "PATH": ""}
+        ).stdout
+        for seed in ("0", "1", "2")
+    }
+    assert len(made) == 1
