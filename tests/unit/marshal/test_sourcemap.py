@@ -1,0 +1,65 @@
+"""Source maps: which lines are told, in which order, how often."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyllb
+from pyllb.ir.platform import Platform
+from pyllb.marshal.sourcemap import source_lines
+from tests.oracle.sourcemap import FILENAME, TEXT, marshal, read_text
+from tests.unit.marshal.nodes import lowered
+
+AMD64 = Platform("linux", "amd64")
+
+
+def built(text: str, filename: str = FILENAME) -> pyllb.FS:
+    names: dict[str, Any] = {"pyllb": pyllb}
+    exec(compile(text, filename, "exec"), names)
+    made: pyllb.FS = names["made"]
+    return made
+
+
+def test_a_person_is_shown_the_innermost_line_first() -> None:
+    definition = marshal()
+    assert [(line.filename, line.line) for line in definition.source_lines(definition.digest)] == [
+        (FILENAME, 5),
+        (FILENAME, 18),
+    ]
+
+
+def test_a_file_is_told_once_with_its_text() -> None:
+    [info] = marshal().source.infos
+    assert (info.filename, info.data.decode(), info.language) == (FILENAME, TEXT, "Python")
+
+
+def test_every_op_but_the_return_has_its_places_even_when_there_are_none() -> None:
+    definition = lowered(pyllb.fs().image("alpine").mkdir("/a")).definition
+    assert definition.source.infos == ()
+    assert definition.source.locations == {digest: () for digest, _ in definition.ops[:-1]}
+
+
+def test_a_frame_whose_file_is_not_the_users_is_left_out() -> None:
+    node = built("def helper():\n    return pyllb.fs().mkdir('/a')\nmade = helper()\n")
+    assert node.output is not None
+    assert [(line.line, line.function) for line in source_lines(node.output.vertex.site, read_text)] == [
+        (2, "helper"),
+        (3, "<module>"),
+    ]
+    assert lowered(node, read_text=lambda name: None).definition.source.infos == ()
+
+
+def test_equal_ops_of_two_lines_are_told_both() -> None:
+    node = built("one = pyllb.fs().image('a')\ntwo = pyllb.fs().image('a')\nmade = pyllb.merge(one, two)\n")
+    definition = lowered(node, read_text=read_text).definition
+    assert [place.start_line for place in definition.source.locations[definition.ops[0][0]]] == [1, 2]
+
+
+def test_files_are_numbered_as_they_are_met() -> None:
+    names: dict[str, Any] = {"pyllb": pyllb}
+    exec(compile("def base():\n    return pyllb.fs().image('a')\n", "helper.py", "exec"), names)
+    exec(compile("made = base().mkdir('/a')\n", "build.py", "exec"), names)
+    texts = {"helper.py": "the helper", "build.py": "the build"}
+    source = lowered(names["made"], read_text=texts.get).definition.source
+    assert [info.filename for info in source.infos] == ["build.py", "helper.py"]
+    assert sorted([place.source for place in places] for places in source.locations.values()) == [[0], [0, 1]]
