@@ -1,0 +1,252 @@
+"""Random programs: graphs with sharing, over every op and option, drawn from a seed."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from tests.oracle import Program
+from tests.oracle.cases import (
+    COMMIT,
+    GOLANG,
+    SHA,
+    WINDOWS,
+    bind,
+    cache,
+    copy,
+    file,
+    image,
+    mkdir,
+    mkfile,
+    program,
+    run,
+    secret,
+    ssh,
+)
+
+Fields = dict[str, Any]
+
+PLATFORMS = ("linux/amd64", "linux/arm64", "linux/arm/v6", "linux/arm", "windows/amd64", "darwin", "linux/386")
+PATHS = ("/", "/a", "a", "a/../b", "./c/", "/d/", "..", ".", "/e/.", "f/.", "ü", "/g//h")
+WORDS = ("x", "two words", "", "ü", "<&>", "a=b")
+OWNERS = ("root", "app", "0", "1000:1000", "app:root", "7:app")
+
+
+class Drawing:
+    """One program being drawn. nodes: made so far; runs: those with mounts to take."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.nodes: list[Fields] = []
+        self.mounts: list[tuple[int, str]] = []
+
+    def some(self, **options: Any) -> Fields:
+        """Each option or not."""
+        return {name: value for name, value in options.items() if self.random.random() < 0.25}
+
+    def pick(self, *choices: Any) -> Any:
+        return self.random.choice(choices)
+
+    def node(self) -> int | None:
+        """A node made before, or none, which is scratch."""
+        return None if not self.nodes or self.random.random() < 0.1 else self.random.randrange(len(self.nodes))
+
+    def full(self) -> int:
+        """A node made before that is a source, and so not empty."""
+        return self.random.choice([i for i, node in enumerate(self.nodes) if node["op"] in SOURCES])
+
+    def constraints(self) -> Fields:
+        return self.some(
+            filters=["a==b", "c"][: self.pick(1, 2)],
+            name=f"name {self.pick(1, 2)}",
+            description={"k": "v", "a": self.pick("", "b")},
+            ignore_cache=True,
+            export_cache=self.pick(True, False),
+            group={"id": "g", "name": self.pick("G", "H"), "weak": self.pick(True, False)},
+        )
+
+    def platform(self) -> Fields:
+        return self.some(platform=self.pick(*PLATFORMS))
+
+
+def drawn(seed: int) -> Program:
+    """The program of a seed."""
+    drawing = Drawing(seed)
+    drawing.nodes.append(_image(drawing))
+    for _ in range(drawing.random.randrange(1, 12)):
+        make = drawing.pick(_image, _source, _state, _state, _run, _run, _run, _file, _file, _graph, _mount)
+        drawing.nodes.append(make(drawing))
+    if drawing.pick(True, False):  # else most nodes would be no part of the result
+        drawing.nodes.append({"op": "merge", "states": list(range(len(drawing.nodes)))})
+    resolve = {
+        "golang": {"config": GOLANG, "user": drawing.pick("", "1000")},
+        "w": {"config": WINDOWS},
+        "alpine": {"config": {}},
+    }
+    options = drawing.some(resolve=resolve, platform=drawing.pick(*PLATFORMS))
+    return program(f"seed {seed}", *drawing.nodes, **options)
+
+
+def _image(drawing: Drawing) -> Fields:
+    options = drawing.some(resolve_mode=drawing.pick("pull", "local"), layer_limit=2, checksum=SHA, internal=True)
+    return image(drawing.pick("golang", "w", "alpine"), **options, **drawing.platform(), **drawing.constraints())
+
+
+def _local(drawing: Drawing) -> Fields:
+    options = drawing.some(
+        include=["a", "**/*.go"],
+        exclude=["<&>", "ü"],
+        follow=["x/y"],
+        shared_key="k",
+        differ=drawing.pick("none", "metadata"),
+        metadata_only=True,
+    )
+    return {"op": "local", "source": drawing.pick("context", "web"), **options}
+
+
+def _git(drawing: Drawing) -> Fields:
+    options = drawing.some(
+        ref="main",
+        subdir="a/b",
+        keep_git_dir=True,
+        no_submodules=True,
+        checksum=COMMIT,
+        mtime="commit",
+        auth_token_secret="t",
+        auth_header_secret=drawing.pick("", "h"),
+    )
+    if drawing.random.random() < 0.3:
+        return {"op": "git", "url": "git@github.com:a/b.git", "known_hosts": ["k"], **options}
+    return {"op": "git", "url": drawing.pick("https://github.com/a/b.git", "example.com:8443/a/b"), **options}
+
+
+def _http(drawing: Drawing) -> Fields:
+    options = drawing.some(
+        checksum=SHA,
+        filename="f",
+        mode=0o640,
+        owner=[1, drawing.pick(0, 2)],
+        auth_secret="s",
+        accept="a",
+        user_agent="u",
+    )
+    return {"op": "http", "url": drawing.pick("https://example.com/a", "http://example.com/b?c=d"), **options}
+
+
+def _source(drawing: Drawing) -> Fields:
+    return {**drawing.pick(_local, _git, _http)(drawing), **drawing.platform(), **drawing.constraints()}
+
+
+SOURCES = ("image", "local", "git", "http")
+
+
+def _state(drawing: Drawing) -> Fields:
+    on = drawing.node()
+    fields: Fields = drawing.pick(
+        {"op": "env", "key": drawing.pick("A", "B", "PATH"), "value": drawing.pick(*WORDS)},
+        {"op": "dir", "value": drawing.pick(*PATHS)},
+        {"op": "user", "value": drawing.pick("app", "0:0")},
+        {"op": "hostname", "value": "box"},
+        {"op": "network", "value": drawing.pick("host", "none", "sandbox")},
+        {"op": "security", "value": drawing.pick("insecure", "sandbox")},
+        {"op": "ulimit", "key": drawing.pick("nofile", "core"), "soft": 1, "hard": drawing.pick(1, -1)},
+        {"op": "extra_host", "key": "h", "value": drawing.pick("10.0.0.1", "::1", "fe80::0:1")},
+        {"op": "cgroup_parent", "value": "cg"},
+        {"op": "platform", "value": drawing.pick(*PLATFORMS)},
+    )
+    return {**fields, "on": on}
+
+
+def _run(drawing: Drawing) -> Fields:
+    mounts = _mounts(drawing)
+    options = drawing.some(
+        env=[["A", drawing.pick(*WORDS)], ["C", "1"]],
+        dir=drawing.pick(*PATHS),
+        user="u",
+        hostname="h",
+        network=drawing.pick("host", "none"),
+        security="insecure",
+        extra_hosts=[["e", "1.2.3.4"]],
+        ulimits=[{"name": "stack", "soft": 5, "hard": 6}],
+        cgroup_parent="p",
+        ok_codes=[0, drawing.pick(1, 200)],
+        proxy={"http": "h", "no": "n"},
+        devices=[{"name": "v.com/d=0", "optional": drawing.pick(True, False)}],
+        resources={"memory": 5, "cpu_quota": 7, "cpuset_cpus": "0"},
+    )
+    taken = [m for m in mounts if m["type"] == "bind" and not m.get("no_output")]
+    if any(not m.get("readonly") for m in taken):
+        options |= drawing.some(readonly_root=True)
+    drawing.mounts += [(len(drawing.nodes), m["target"]) for m in taken]
+    args = [drawing.pick(*WORDS) for _ in range(drawing.pick(0, 1, 3))]
+    made = run(drawing.node(), *mounts, **options, **drawing.platform(), **drawing.constraints())
+    return {**made, "args": ["cmd", *args]}
+
+
+def _mounts(drawing: Drawing) -> list[Fields]:
+    targets = ["/z", "/a", "/m/n", "/m", "/ü", "/c", "/s", "/t"]
+    drawing.random.shuffle(targets)
+    return [_one_mount(drawing, targets.pop()) for _ in range(drawing.pick(0, 0, 1, 2, 4))]
+
+
+def _one_mount(drawing: Drawing, target: str) -> Fields:
+    access = drawing.some(uid=1, gid=2, optional=True)
+    kind = drawing.pick("bind", "bind", "cache", "tmpfs", "secret", "ssh")
+    if kind == "bind":
+        options = drawing.some(selector="s/t", content_cache=drawing.pick("on", "off"))
+        options |= drawing.pick({}, {"readonly": True}, {"no_output": True})
+        return bind(target, drawing.node(), **options)
+    if kind == "cache":
+        options = drawing.some(
+            sharing=drawing.pick("private", "locked"), readonly=True, set_env=[["A", "9"], ["D", target]]
+        )
+        if drawing.random.random() < 0.3:
+            options |= {"source": drawing.full(), "selector": "sub"}
+        return cache(target, drawing.pick("c", "d"), **options)
+    if kind == "tmpfs":
+        return {"type": "tmpfs", "target": target, **drawing.some(size=1 << 20)}
+    if kind == "secret":
+        where = drawing.pick({"target": target}, {"env": "S"}, {"target": target, "env": "S"})
+        return secret(drawing.pick("i", "j"), mode=drawing.pick(0o400, 0), **where, **access)
+    return ssh(drawing.pick("default", "k"), **drawing.some(target=target), **access)
+
+
+def _mount(drawing: Drawing) -> Fields:
+    if not drawing.mounts:
+        return _state(drawing)
+    on, target = drawing.random.choice(drawing.mounts)
+    return {"op": "mount", "on": on, "target": target}
+
+
+def _file(drawing: Drawing) -> Fields:
+    actions = [_action(drawing, 2) for _ in range(drawing.pick(1, 1, 2, 4))]
+    return file(drawing.node(), *actions, **drawing.constraints())
+
+
+def _action(drawing: Drawing, depth: int) -> Fields:
+    made = drawing.some(owner=drawing.pick(*OWNERS), created=drawing.pick(0, 1234567890, -5))
+    path = drawing.pick(*PATHS)
+    match drawing.pick("mkdir", "mkfile", "symlink", "rm", "copy", "copy"):
+        case "mkdir":
+            return mkdir(path, drawing.pick(0, 0o700), **drawing.some(parents=True), **made)
+        case "mkfile":
+            return mkfile(path, drawing.pick(b"", b"\0\xff", b"x" * 200), drawing.pick(0o644, 0), **made)
+        case "symlink":
+            return {"kind": "symlink", "oldpath": path, "newpath": "/n", **made}
+        case "rm":
+            return {"kind": "rm", "path": path, **drawing.some(allow_not_found=True, wildcard=True)}
+    flags = ("follow_symlinks", "contents_only", "unpack", "create_dest", "wildcard", "always_replace")
+    options = drawing.some(**dict.fromkeys(flags, True), include=["i"], exclude=["e", "f"], required=["r"])
+    if options.get("wildcard"):
+        options |= drawing.some(allow_empty_wildcard=True)
+    options |= drawing.pick({}, {"mode": drawing.pick(0, 0o755)}, {"mode_str": "u+x"})
+    inner = tuple(_action(drawing, depth - 1) for _ in range(drawing.pick(0, 1, 2) if depth else 0))
+    on = drawing.node() if inner else drawing.full()
+    return copy(on, path, drawing.pick(*PATHS), actions=inner, **options, **made)
+
+
+def _graph(drawing: Drawing) -> Fields:
+    if drawing.pick(True, False):
+        states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
+        return {"op": "merge", "states": states, **drawing.constraints()}
+    return {"op": "diff", "lower": drawing.node(), "upper": drawing.node(), **drawing.constraints()}
