@@ -144,11 +144,10 @@ def test_several_targets_do_not_overwrite_each_other(client: Client, nonce: str,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_two_solves_at_once_with_one_local_name_each_see_their_own_files(testbed: Testbed, tmp_path: Path) -> None:
+def test_solves_at_once_with_one_local_name_each_see_their_own_files(client: Client, tmp_path: Path) -> None:
     def build(name: str) -> None:
-        pyllb.solve(
+        client.solve(
             fs().copy(local("src", name="source"), "/word", "/word"),
-            addr=testbed.address,
             local={"source": tmp_path / name},
             output=f"type=local,dest={tmp_path}/out-{name}",
         )
