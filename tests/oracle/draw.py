@@ -179,7 +179,9 @@ def _run(drawing: Drawing) -> Fields:
         options |= drawing.some(readonly_root=True)
     drawing.mounts += [(len(drawing.nodes), m["target"]) for m in taken]
     args = [drawing.pick(*WORDS) for _ in range(drawing.pick(0, 1, 3))]
-    made = run(drawing.node(), *mounts, **options, **drawing.platform(), **drawing.constraints())
+    if not (options.get("readonly_root") or any(m.get("readonly") for m in taken)):
+        options |= drawing.platform()  # what a read-only mount goes on with is not made by the run
+    made = run(drawing.node(), *mounts, **options, **drawing.constraints())
     return {**made, "args": ["cmd", *args]}
 
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"slices"
+	"strings"
 
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
@@ -82,7 +84,16 @@ func (b *builder) runOptions(n Node, st llb.State) ([]llb.RunOption, error) {
 		}
 		opts = append(opts, llb.AddCDIDevice(device...))
 	}
-	for _, m := range n.Mounts {
+	// Variables of cache mounts are set in the order of the targets, which is the order LLB has them in. For the
+	// others the order given counts.
+	mounts := slices.Clone(n.Mounts)
+	slices.SortStableFunc(mounts, func(a, b Mount) int {
+		if a.Type != "cache" || b.Type != "cache" {
+			return strings.Compare(a.Type, b.Type)
+		}
+		return strings.Compare(a.Target, b.Target)
+	})
+	for _, m := range mounts {
 		more, err := mountOptions(m, &st)
 		if err != nil {
 			return nil, err
