@@ -23,7 +23,8 @@ def parse_fields(option: str, text: str, example: str) -> dict[str, str]:
     for field in _record(option, text, example):
         key, mark, value = field.partition("=")
         if not mark or not key.strip():
-            raise UsageError(f"{option}: {field!r} in {text!r} is not key=value; write it as {example}")
+            within = "" if field == text else f" in {text!r}"
+            raise UsageError(f"{option}: {field!r}{within} is not key=value; write it as {example}")
         pairs[key.strip().lower()] = value
     return pairs
 
