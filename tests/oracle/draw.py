@@ -89,7 +89,10 @@ def drawn(seed: int) -> Program:
 
 def _image(drawing: Drawing) -> Fields:
     options = drawing.some(resolve_mode=drawing.pick("pull", "local"), layer_limit=2, checksum=SHA, internal=True)
-    return image(drawing.pick("golang", "w", "alpine"), **options, **drawing.platform(), **drawing.constraints())
+    ref = drawing.pick("golang", "w", "alpine")
+    # "golang" and "w" have configs with a platform, which is then that of the states; the cases have the contradiction.
+    platform = drawing.platform() if ref == "alpine" else {}
+    return image(ref, **options, **platform, **drawing.constraints())
 
 
 def _local(drawing: Drawing) -> Fields:
