@@ -67,7 +67,7 @@ class Definition:
     """Ops in an order in which inputs come first; the last is the return op, whose input is the result.
 
     ops: (digest, op bytes) pairs; the bytes are those that were read, or that Go's client would write. No ops is
-    scratch.
+    scratch. Two are equal when they say the same, whatever order their maps were written in.
     """
 
     ops: tuple[tuple[str, bytes], ...]
@@ -90,7 +90,8 @@ class Definition:
         except DecodeError as error:
             raise DefinitionError(f"not a definition: {error}; it is truncated, or no LLB at all") from error
         _check(ops, parsed)
-        metadata = {digest: meta.SerializeToString(deterministic=True) for digest, meta in read.metadata.items()}
+        # Written anew, in our order: so that two definitions that say the same are equal, whoever made them.
+        metadata = {digest: _metadata(meta).to_bytes() for digest, meta in read.metadata.items()}
         locations = {
             digest: found.SerializeToString(deterministic=True) for digest, found in read.Source.locations.items()
         }
@@ -213,6 +214,9 @@ class Definition:
         from pyllb._pb import ops_pb2
 
         return ((digest, ops_pb2.Op.FromString(data)) for digest, data in self.ops)
+
+    def __hash__(self) -> int:
+        return hash(self.ops)
 
     def __repr__(self) -> str:
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"

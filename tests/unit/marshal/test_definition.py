@@ -50,6 +50,13 @@ def test_a_definition_is_read_back_as_it_was_made() -> None:
     assert read.size == MADE.size == len(DATA)
 
 
+def test_definitions_that_say_the_same_are_equal_whoever_wrote_them() -> None:
+    written = ops_pb2.Definition.FromString(DATA).SerializeToString()
+    assert Definition.from_bytes(written) == MADE == Definition.from_bytes(DATA)
+    assert len({Definition.from_bytes(written), MADE}) == 1
+    assert lowered(pyllb.fs().image("alpine")).definition != MADE
+
+
 def test_what_protobuf_writes_in_another_order_is_read_the_same() -> None:
     message = ops_pb2.Definition.FromString(DATA)
     read = Definition.from_bytes(message.SerializeToString(deterministic=True))
