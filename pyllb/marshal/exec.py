@@ -11,7 +11,7 @@ from pyllb.ir.ops import ExecOp, ProxyEnv
 from pyllb.ir.platform import Platform
 from pyllb.marshal.evaluate import Evaluator
 from pyllb.marshal.inputs import Digests, Inputs, add_input
-from pyllb.marshal.wire import flag, integer, message, packed, text, texts
+from pyllb.marshal.wire import flag, integer, message, packed, text, texts, varint
 
 _NETWORK = {"sandbox": 0, "host": 1, "none": 2}
 _SECURITY = {"sandbox": 0, "insecure": 1}
@@ -63,7 +63,7 @@ class ExecEncoder:
         if op.secrets or op.devices:
             parts += [_secret_env(secret) for secret in op.secrets if secret.env is not None]
             parts += [message(b"\x32", text(b"\x0a", name) + flag(b"\x10", opt)) for name, opt in op.devices]
-        return message(b"\x0a", meta) + b"".join(parts), platform
+        return b"".join((b"\x0a", varint(len(meta)), meta, *parts)), platform
 
     def _meta(self, meta: Meta) -> tuple[bytes, _Shared]:
         """The env of a meta, and the rest of it, which most often differs in nothing from the meta before."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 from collections.abc import Generator, Iterable, Mapping
+from hashlib import sha256
 
 import attrs
 
@@ -153,34 +153,31 @@ class _Emitter:
     def definition(self, vertices: Iterable[Vertex], root: Output | None) -> Definition:
         if root is None:
             return Definition((), {})
-        for vertex in vertices:
-            self._emit(vertex)
+        self._emit(vertices)
         data = encode_input(self.encoder.digests, root)
-        digest = _digest(data)
+        digest = "sha256:" + sha256(data).hexdigest()
         self.ops[digest] = data
         self.metadata.add_return(digest, caps.RETURN)
         return Definition(
             tuple(self.ops.items()), self.metadata.encoded, tuple(self.sources.infos), self.sources.locations
         )
 
-    def _emit(self, vertex: Vertex) -> None:
-        try:
-            data, needs = self.encoder.encode(vertex)
-            digest = _digest(data)
-            self.metadata.add(digest, vertex.constraints, needs)
-        except UnicodeEncodeError as error:
-            message = f"{error.object!r} cannot be written as UTF-8, as LLB needs it"
-            raise GraphError(message, sources=source_lines(vertex.site, self.sources.read_text)) from error
-        except GraphError as error:
-            error.sources = error.sources or source_lines(vertex.site, self.sources.read_text)
-            raise
-        self.encoder.digests[id(vertex)] = digest
-        self.sources.add(digest, vertex.site)
-        self.ops.setdefault(digest, data)
-
-
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
+    def _emit(self, vertices: Iterable[Vertex]) -> None:
+        encode, digests = self.encoder.encode, self.encoder.digests
+        for vertex in vertices:
+            try:
+                data, needs = encode(vertex)
+                digest = "sha256:" + sha256(data).hexdigest()
+                self.metadata.add(digest, vertex.constraints, needs)
+            except UnicodeEncodeError as error:
+                message = f"{error.object!r} cannot be written as UTF-8, as LLB needs it"
+                raise GraphError(message, sources=source_lines(vertex.site, self.sources.read_text)) from error
+            except GraphError as error:
+                error.sources = error.sources or source_lines(vertex.site, self.sources.read_text)
+                raise
+            digests[id(vertex)] = digest
+            self.sources.add(digest, vertex.site)
+            self.ops.setdefault(digest, data)
 
 
 def _locals(vertices: Iterable[Vertex], read_text: ReadText) -> tuple[LocalUse, ...]:

@@ -16,7 +16,7 @@ from pyllb.marshal.evaluate import Evaluator
 from pyllb.marshal.exec import ExecEncoder, encode_platform
 from pyllb.marshal.files import encode_file
 from pyllb.marshal.inputs import Inputs, encode_input
-from pyllb.marshal.wire import integer, message, text, text_map, texts
+from pyllb.marshal.wire import integer, message, text, text_map, texts, varint
 
 _NO_INPUT = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # -1
 _NO_FILTERS = b"\x5a\x00"
@@ -63,7 +63,7 @@ class OpEncoder:
         constraints = op.constraints
         if constraints is not NO_CONSTRAINTS and constraints.platform is not None:
             platform = self._platform(constraints.platform)
-        data = b"".join((*inputs, platform, filters(constraints), message(b"\x12", body)))
+        data = b"".join((*inputs, platform, filters(constraints), b"\x12", varint(len(body)), body))
         return data, caps.exec_caps(op)
 
     def source(self, op: SourceOp) -> Encoded:

@@ -54,7 +54,8 @@ class SourceMap:
         line first, whichever client prints it.
         """
         places = site.places
-        known = (*map(id, places[::2]), *places[1::2])  # not the code objects: to hash one reads all its constants
+        # By the code's id: to hash a code object reads all its constants.
+        known = (id(places[0]), places[1]) if len(places) == 2 else (*map(id, places[::2]), *places[1::2])
         found = self._sites.get(known)
         if found is None:
             found = self._sites[known] = b"".join([self._location(frame) for frame in reversed(site.frames)])
