@@ -1,19 +1,22 @@
-"""pyllb: builds written in Python, compiled to BuildKit's LLB and solved on buildkitd."""
+"""pyllb: builds written in Python, compiled to BuildKit's LLB and solved on buildkitd.
+
+Each name is loaded at its first use (PEP 562). A build file thus loads what it names, without protobuf and grpc, and
+the command can set the garbage collector before the first class is made.
+"""
 
 from typing import TYPE_CHECKING
 
-from pyllb import errors
-from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
-from pyllb.dsl.constraints import progress_group, resources
-from pyllb.dsl.exec import proxy
-from pyllb.dsl.fs import FS, diff, fs, git, http, image, local, merge
-from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
-from pyllb.dsl.target import Target, target
-from pyllb.errors import PyllbError
-from pyllb.ir.platform import Platform
-
 if TYPE_CHECKING:
+    from pyllb import errors
     from pyllb.client import Client, Result, dump, solve
+    from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
+    from pyllb.dsl.constraints import progress_group, resources
+    from pyllb.dsl.exec import proxy
+    from pyllb.dsl.fs import FS, diff, fs, git, http, image, local, merge
+    from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
+    from pyllb.dsl.target import Target, target
+    from pyllb.errors import PyllbError
+    from pyllb.ir.platform import Platform
     from pyllb.marshal.definition import Definition
 
 __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
@@ -51,23 +54,50 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "tmpfs",
 ]
 
-# Loaded at first use: a build file needs none of it, and the client brings protobuf and, when it dials, grpc.
-_LATER = {
+_HOMES = {
     "Client": "pyllb.client",
     "Definition": "pyllb.marshal.definition",
+    "FS": "pyllb.dsl.fs",
+    "Platform": "pyllb.ir.platform",
+    "PyllbError": "pyllb.errors",
     "Result": "pyllb.client",
+    "Target": "pyllb.dsl.target",
+    "bind": "pyllb.dsl.mounts",
+    "cache": "pyllb.dsl.mounts",
+    "chain": "pyllb.dsl.actions",
+    "copy": "pyllb.dsl.actions",
+    "diff": "pyllb.dsl.fs",
     "dump": "pyllb.client",
+    "fs": "pyllb.dsl.fs",
+    "git": "pyllb.dsl.fs",
+    "http": "pyllb.dsl.fs",
+    "image": "pyllb.dsl.fs",
+    "local": "pyllb.dsl.fs",
+    "merge": "pyllb.dsl.fs",
+    "mkdir": "pyllb.dsl.actions",
+    "mkfile": "pyllb.dsl.actions",
+    "progress_group": "pyllb.dsl.constraints",
+    "proxy": "pyllb.dsl.exec",
+    "resources": "pyllb.dsl.constraints",
+    "rm": "pyllb.dsl.actions",
+    "secret": "pyllb.dsl.mounts",
     "solve": "pyllb.client",
+    "ssh": "pyllb.dsl.mounts",
+    "symlink": "pyllb.dsl.actions",
+    "target": "pyllb.dsl.target",
+    "tmpfs": "pyllb.dsl.mounts",
 }
 
 
 def __getattr__(name: str) -> object:
-    module = _LATER.get(name)
-    if module is None:
-        raise AttributeError(f"module 'pyllb' has no attribute {name!r}")
     from importlib import import_module
 
-    value = globals()[name] = getattr(import_module(module), name)
+    if name == "errors":
+        return import_module("pyllb.errors")
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'pyllb' has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(home), name)
     return value
 
 
