@@ -4,9 +4,9 @@ Every name is used relative to the descriptor of its directory, and no symbolic 
 neither what the daemon sends nor what lies in the directory can lead out of it.
 
 Mirrors fsutil's RootDiskWriter, BuildKit 0.33.1: what is there and not received stays, a file or link is replaced by
-rename, a change of kind removes what was there. Where it differs: a file appears under its name only when it is whole;
-directories get mode and time after their content, so a read-only one can be filled, and one that was there before
-gets its time too; attributes are set after the data, which would clear file capabilities and setuid.
+rename, a change of kind removes what was there. Where it differs: a file that is there stays until the new one is
+whole; directories get mode and time after their content, so a read-only one can be filled, and one that was there
+before gets its time too; attributes are set after the data, which would clear file capabilities and setuid.
 """
 
 from __future__ import annotations
@@ -19,21 +19,14 @@ import shutil
 import stat as posix
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import attrs
 
+from pyllb.session.fssync.folders import DIR_FLAGS, Folder, Folders
 from pyllb.session.fssync.stat import DEVICE, FIFO, SYMLINK, Stat, device_type, permissions, write_xattrs
 
-_DIR_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_MAX_OPEN_DIRS = 128
 _MAX_PIECES = 1024  # IOV_MAX of Linux and macOS
-
-
-class _Folder(NamedTuple):
-    fd: int
-    inherits_group: bool  # setgid: what is made in it would not get our own group
 
 
 @attrs.define(eq=False)
@@ -42,18 +35,15 @@ class Growing:
 
     stat: Stat
     fd: int
-    folder: _Folder
+    folder: Folder
     temporary: bytes
-    held: list[memoryview] = attrs.Factory(list)
 
 
 class Disk:
     """Writes entries below root, which exists. Not for use by several threads; several Disks may share one root."""
 
     def __init__(self, root: Path) -> None:
-        fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        self._root = _folder(fd)
-        self._folders: dict[bytes, _Folder] = {}
+        self._folders = Folders(root)
         self._directories: list[Stat] = []
         self._links: list[Stat] = []
         self._growing: set[Growing] = set()
@@ -71,7 +61,7 @@ class Disk:
 
     def create(self, stat: Stat, pieces: Sequence[memoryview]) -> None:
         """Make a regular file whose whole content is there."""
-        folder, name = self._locate(stat.path)
+        folder, name = self._folders.locate(stat.path)
         try:
             fd = os.open(name, _NEW_FLAGS, 0o600, dir_fd=folder.fd)
         except FileExistsError:
@@ -88,7 +78,7 @@ class Disk:
 
     def start(self, stat: Stat) -> Growing:
         """Begin a regular file that comes in pieces."""
-        folder, _ = self._locate(stat.path)
+        folder, _ = self._folders.locate(stat.path)
         temporary = _temporary_name()
         # The descriptor of its own: the folder's may be closed before the last piece comes.
         folder = folder._replace(fd=os.dup(folder.fd))
@@ -112,7 +102,8 @@ class Disk:
             _complete(growing.fd, growing.stat, growing.folder)
             _replace(growing.temporary, posixpath.basename(growing.stat.path), growing.folder.fd)
         except BaseException:
-            self._discard(growing)
+            self._growing.discard(growing)
+            _discard(growing)
             raise
         self._growing.discard(growing)
         os.close(growing.fd)
@@ -127,16 +118,16 @@ class Disk:
 
     def close(self) -> None:
         """Drop files that were not finished, and close every descriptor."""
-        for growing in list(self._growing):
-            self._discard(growing)
-        for folder in (*self._folders.values(), self._root):
-            os.close(folder.fd)
-        self._folders.clear()
+        with contextlib.ExitStack() as stack:
+            stack.callback(self._folders.close)
+            for growing in self._growing:
+                stack.callback(_discard, growing)
+        self._growing.clear()
 
     # The entries
 
     def _make_directory(self, stat: Stat) -> None:
-        folder, name = self._locate(stat.path)
+        folder, name = self._folders.locate(stat.path)
         self._directories.append(stat)
         # Ours to fill for now; group and others never get more than they will have in the end.
         mode = permissions(stat.mode) & 0o777 | 0o700
@@ -145,7 +136,7 @@ class Disk:
         except FileExistsError:
             self._reuse_directory(folder, name, mode)
 
-    def _reuse_directory(self, folder: _Folder, name: bytes, mode: int) -> None:
+    def _reuse_directory(self, folder: Folder, name: bytes, mode: int) -> None:
         found = os.lstat(name, dir_fd=folder.fd)
         if not posix.S_ISDIR(found.st_mode):
             os.unlink(name, dir_fd=folder.fd)
@@ -154,7 +145,7 @@ class Disk:
             os.chmod(name, posix.S_IMODE(found.st_mode) | 0o700, dir_fd=folder.fd)
 
     def _make_symlink(self, stat: Stat) -> None:
-        folder, name = self._locate(stat.path)
+        folder, name = self._folders.locate(stat.path)
         made = name
         try:
             os.symlink(stat.linkname, name, dir_fd=folder.fd)
@@ -168,7 +159,7 @@ class Disk:
             _replace(made, name, folder.fd)
 
     def _make_special(self, stat: Stat) -> None:
-        folder, name = self._locate(stat.path)
+        folder, name = self._folders.locate(stat.path)
         temporary, mode = _temporary_name(), permissions(stat.mode)
         device = os.makedev(stat.devmajor, stat.devminor) if stat.mode & DEVICE else 0
         os.mknod(temporary, device_type(stat.mode) | 0o600, device, dir_fd=folder.fd)
@@ -179,11 +170,11 @@ class Disk:
         _replace(temporary, name, folder.fd)
 
     def _make_link(self, stat: Stat) -> None:
-        source, source_name = self._locate(stat.linkname)
+        source, source_name = self._folders.locate(stat.linkname)
         # The second lookup may close the descriptor of the first.
         source_fd = os.dup(source.fd)
         try:
-            folder, name = self._locate(stat.path)
+            folder, name = self._folders.locate(stat.path)
             temporary = _temporary_name()
             os.link(source_name, temporary, src_dir_fd=source_fd, dst_dir_fd=folder.fd, follow_symlinks=False)
             _replace(temporary, name, folder.fd)
@@ -192,38 +183,12 @@ class Disk:
             os.close(source_fd)
 
     def _complete_directory(self, stat: Stat) -> None:
-        folder, name = self._locate(stat.path)
-        fd = os.open(name, _DIR_FLAGS, dir_fd=folder.fd)
+        folder, name = self._folders.locate(stat.path)
+        fd = os.open(name, DIR_FLAGS, dir_fd=folder.fd)
         try:
             _complete(fd, stat, folder)
         finally:
             os.close(fd)
-
-    # The directories
-
-    def _locate(self, path: bytes) -> tuple[_Folder, bytes]:
-        head, _, name = path.rpartition(b"/")
-        return (self._folders.get(head) or self._open(head) if head else self._root), name
-
-    def _open(self, path: bytes) -> _Folder:
-        """Open a directory below root step by step from the nearest one that is open."""
-        missing = [path]
-        while (above := posixpath.dirname(missing[-1])) and above not in self._folders:
-            missing.append(above)
-        folder = self._folders[above] if above else self._root
-        for step in reversed(missing):
-            folder = _folder(os.open(posixpath.basename(step), _DIR_FLAGS, dir_fd=folder.fd))
-            self._folders[step] = folder
-        while len(self._folders) > max(_MAX_OPEN_DIRS, len(missing)):
-            oldest = next(iter(self._folders))
-            os.close(self._folders.pop(oldest).fd)
-        return folder
-
-    def _discard(self, growing: Growing) -> None:
-        self._growing.discard(growing)
-        _remove(growing.temporary, growing.folder.fd)
-        os.close(growing.fd)
-        os.close(growing.folder.fd)
 
 
 def write_all(fd: int, pieces: Sequence[memoryview]) -> None:
@@ -246,11 +211,7 @@ def write_all(fd: int, pieces: Sequence[memoryview]) -> None:
             waiting[0] = waiting[0][written:]
 
 
-def _folder(fd: int) -> _Folder:
-    return _Folder(fd, os.fstat(fd).st_mode & posix.S_ISGID != 0)
-
-
-def _complete(fd: int, stat: Stat, folder: _Folder) -> None:
+def _complete(fd: int, stat: Stat, folder: Folder) -> None:
     """Owner, attributes, mode and time of a file or directory; chown first, since it clears setuid."""
     if folder.inherits_group:
         os.fchown(fd, os.getuid(), os.getgid())
@@ -258,6 +219,14 @@ def _complete(fd: int, stat: Stat, folder: _Folder) -> None:
         write_xattrs(fd, stat.xattrs)
     os.fchmod(fd, permissions(stat.mode))
     os.utime(fd, ns=(stat.mtime, stat.mtime))
+
+
+def _discard(growing: Growing) -> None:
+    try:
+        _remove(growing.temporary, growing.folder.fd)
+    finally:
+        os.close(growing.fd)
+        os.close(growing.folder.fd)
 
 
 def _temporary_name() -> bytes:

@@ -7,13 +7,16 @@ sends it as an empty one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
+import sys
 from collections.abc import Iterator
 
 import attrs
 
 from pyllb.session.call import Call, Code, Message, RpcError
+from pyllb.session.fssync.folders import Folders
 from pyllb.session.fssync.packet import (
     END_OF_STATS,
     FIN,
@@ -29,8 +32,8 @@ from pyllb.session.fssync.walk import Filter, walk
 CHUNK = 256 * 1024
 _STATS_PER_BATCH = 128
 _OPEN_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # NONBLOCK: it may have become a fifo
-# The file vanished, became a link, or is a socket: the receiver gets an empty file, as from upstream.
-_NO_CONTENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+# The file vanished, became a link or a directory, or is a socket: the receiver gets an empty file, as from upstream.
+_NO_CONTENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
 def send(call: Call, root: bytes, rules: Filter | None = None) -> None:
@@ -38,10 +41,11 @@ def send(call: Call, root: bytes, rules: Filter | None = None) -> None:
 
     Raises RpcError when the receiver fails or breaks the protocol, or when something cannot be read; CallCancelled.
     """
-    transfer = _Sender(call, root)
     try:
-        transfer.announce(rules)
-        transfer.serve()
+        with contextlib.closing(Folders(root)) as folders:
+            transfer = _Sender(call, root, folders)
+            transfer.announce(rules)
+            transfer.serve()
     except OSError as error:
         text = _reason(error, root)
         call.send([encode_error(text)])
@@ -52,6 +56,7 @@ def send(call: Call, root: bytes, rules: Filter | None = None) -> None:
 class _Sender:
     call: Call
     root: bytes
+    folders: Folders
     files: dict[int, tuple[bytes, int]] = attrs.Factory(dict)  # what may be asked for: path and size
     batch: list[Message] = attrs.Factory(list)
     batch_bytes: int = 0
@@ -60,14 +65,15 @@ class _Sender:
     def announce(self, rules: Filter | None) -> None:
         """Announce every entry; between batches, answer what was asked for so far."""
         batch: list[Message] = []
-        for number, stat in enumerate(walk(self.root, rules)):
-            batch.append(encode_stat(stat))
-            if not stat.mode & TYPE:
-                self.files[number] = (stat.path, stat.size)
-            if len(batch) == _STATS_PER_BATCH:
-                self.call.send(batch)
-                batch = []
-                self.answer(self.call.receive(wait=False))
+        with contextlib.closing(walk(self.root, rules)) as entries:
+            for number, stat in enumerate(entries):
+                batch.append(encode_stat(stat))
+                if not stat.mode & TYPE:
+                    self.files[number] = (stat.path, stat.size)
+                if len(batch) == _STATS_PER_BATCH:
+                    self.call.send(batch)
+                    batch = []
+                    self.answer(self.call.receive(wait=False))
         self.call.send([*batch, END_OF_STATS])
 
     def serve(self) -> None:
@@ -96,11 +102,24 @@ class _Sender:
         path, size = self.files.pop(file_id, (None, 0))
         if path is None:
             raise RpcError(Code.INVALID_ARGUMENT, f"invalid file id {file_id}")
-        for chunk in _read(os.path.join(self.root, path), size):
-            head = encode_data_header(file_id, len(chunk))
-            # A small chunk is joined here: cheaper than handing on two parts.
-            self.queue(head + chunk if len(chunk) < 8192 else (head, chunk), len(chunk))
+        try:
+            self.send_content(file_id, path, size)
+        except OSError as error:
+            if error.errno not in _NO_CONTENT:
+                error.filename = os.path.join(self.root, path)
+                raise
         self.queue(encode_data_header(file_id, 0), 0)
+
+    def send_content(self, file_id: int, path: bytes, size: int) -> None:
+        folder, name = self.folders.locate(path)
+        fd = os.open(name, _OPEN_FLAGS, dir_fd=folder.fd)
+        try:
+            for chunk in _chunks(fd, size):
+                head = encode_data_header(file_id, len(chunk))
+                # A small chunk is joined here: cheaper than handing on two parts.
+                self.queue(head + chunk if len(chunk) < 8192 else (head, chunk), len(chunk))
+        finally:
+            os.close(fd)
 
     def queue(self, message: Message, size: int) -> None:
         self.batch.append(message)
@@ -114,23 +133,19 @@ class _Sender:
             self.batch, self.batch_bytes = [], 0
 
 
-def _read(path: bytes, size: int) -> Iterator[bytes]:
-    """The content of a file in chunks; nothing when it has vanished. size: what lstat said, a hint."""
-    try:
-        fd = os.open(path, _OPEN_FLAGS)
-    except OSError as error:
-        if error.errno in _NO_CONTENT:
+def _chunks(fd: int, size: int) -> Iterator[bytes]:
+    """The content of an open file. size: what lstat said; one that grows is read up to what it has when that shows."""
+    done, limit = 0, sys.maxsize
+    wanted = min(size + 1, CHUNK)  # one more than there should be: a short read is the end of a regular file
+    while wanted and (chunk := os.read(fd, wanted)):
+        yield chunk
+        if len(chunk) < wanted:
             return
-        raise
-    try:
-        wanted = min(size + 1, CHUNK)  # one more than there should be: a short read is the end of a regular file
-        while chunk := os.read(fd, wanted):
-            yield chunk
-            if len(chunk) < wanted:
-                return
-            wanted = CHUNK
-    finally:
-        os.close(fd)
+        done += len(chunk)
+        if done > size and limit == sys.maxsize:
+            now = os.fstat(fd).st_size
+            limit = now if now >= done else sys.maxsize  # in /proc sizes say nothing
+        wanted = min(CHUNK, limit - done)
 
 
 def _reason(error: OSError, root: bytes) -> str:

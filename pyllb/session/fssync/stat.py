@@ -89,13 +89,13 @@ def device_type(mode: int) -> int:
 
 if sys.platform == "linux":
 
-    def read_xattrs(path: bytes) -> Mapping[bytes, bytes] | None:
-        """The extended attributes of path itself, None when there are none or the file system has no such thing.
+    def read_xattrs(path: bytes | int) -> Mapping[bytes, bytes] | None:
+        """The extended attributes of path itself, or of an open file; None when there are none, or cannot be any.
 
         As upstream: all namespaces but `com.apple.`; a value that cannot be read is left out. Raises OSError.
         """
         try:
-            names = os.listxattr(path, follow_symlinks=False)
+            names = os.listxattr(path, follow_symlinks=isinstance(path, int))
         except OSError as error:
             if error.errno in _NO_XATTRS:
                 return None
@@ -110,20 +110,20 @@ if sys.platform == "linux":
             except OSError:
                 continue
 
-    def _xattr_values(path: bytes, names: list[str]) -> Mapping[bytes, bytes] | None:
+    def _xattr_values(path: bytes | int, names: list[str]) -> Mapping[bytes, bytes] | None:
         values: dict[bytes, bytes] = {}
         for name in names:
             if name.startswith("com.apple."):
                 continue
             try:
-                values[os.fsencode(name)] = os.getxattr(path, name, follow_symlinks=False)
+                values[os.fsencode(name)] = os.getxattr(path, name, follow_symlinks=isinstance(path, int))
             except OSError:
                 continue
         return values or None
 
 else:  # the standard library reads them on Linux only
 
-    def read_xattrs(path: bytes) -> Mapping[bytes, bytes] | None:
+    def read_xattrs(path: bytes | int) -> Mapping[bytes, bytes] | None:
         """None: Python reads no extended attributes on this system."""
         return None
 

@@ -6,19 +6,21 @@ names of one directory compared as bytes; that is, `/` sorts below every other b
 
 from __future__ import annotations
 
+import errno
 import os
 import stat as posix
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from enum import Enum
-from operator import attrgetter
 
 import attrs
 
+from pyllb.session.fssync.folders import DIR_FLAGS, MAX_OPEN
 from pyllb.session.fssync.follow import dedupe, follow_links
 from pyllb.session.fssync.match import MatchInfo, PatternMatcher
 from pyllb.session.fssync.stat import Stat, go_mode, read_xattrs
 
-_by_name = attrgetter("name")
+_GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
+_MAX_PATH = 4096  # PATH_MAX of Linux, with its final zero
 
 
 class Verdict(Enum):
@@ -85,82 +87,132 @@ class Filter:
         return verdict, Inherited(included, excluded) if is_dir else NOTHING_INHERITED
 
 
-def walk(root: bytes, rules: Filter | None = None) -> Iterator[Stat]:
+def walk(root: bytes, rules: Filter | None = None) -> Generator[Stat, None, None]:
     """Every entry below root that rules keep, root itself left out; symbolic links are not followed.
 
     A directory that is not kept itself comes just before the first entry below it that is. Of several hard links to
-    one inode the first that is kept is the file, the others link to it. What vanishes during the walk is left out.
-    Raises OSError for what cannot be read, unless it is a directory that is not kept and may not be entered.
+    one inode the first that is kept is the file, the others link to it. What vanishes during the walk is left out, and
+    so is a directory that becomes something else. Raises OSError for what cannot be read, unless it is a directory that
+    is not kept and may not be entered. Keeps directories open until it ends or is closed.
     """
-    return _Walk(rules).entries(root)
+    return _Walk(root, rules).entries()
 
 
 @attrs.define
 class _Frame:
-    """A directory that is being walked. prefix: its path and a `/`; entry: None for the root."""
+    """A directory that is being walked. prefix: its path and a `/`, b"" for the root. fd: -1 while it is closed."""
 
-    children: Iterator[os.DirEntry[bytes]]
+    fd: int
+    inode: tuple[int, int]
     prefix: bytes
-    entry: os.DirEntry[bytes] | None
+    children: Iterator[tuple[bytes, bool]]  # name, and whether it is a directory
     inherited: Inherited
-    emitted: bool
+    owed: Stat | None  # its own entry, until it is given out
 
 
 @attrs.define
 class _Walk:
+    root: bytes
     rules: Filter | None
     first_links: dict[tuple[int, int], bytes] = attrs.Factory(dict)
     frames: list[_Frame] = attrs.Factory(list)
 
-    def entries(self, root: bytes) -> Iterator[Stat]:
-        self.frames = [_Frame(_children(root, tolerant=False), b"", None, NOTHING_INHERITED, True)]
-        while self.frames:
-            frame = self.frames[-1]
-            for entry in frame.children:
-                is_dir = _is_dir(entry)
-                verdict, inherited = Verdict.KEEP, NOTHING_INHERITED
-                path = frame.prefix + entry.name
-                if self.rules is not None:
-                    text = path.decode("utf-8", "surrogateescape")
-                    verdict, inherited = self.rules.judge(text, is_dir, frame.inherited)
-                kept = verdict is Verdict.KEEP
-                if kept:
-                    stat = self.stat(entry, path)
-                    if stat is None:
-                        continue
-                    if not frame.emitted:
-                        parents = self.owed_parents()
-                        if parents is None:
-                            continue
-                        yield from parents
+    def entries(self) -> Generator[Stat, None, None]:
+        try:
+            self.push(os.open(self.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), b"", NOTHING_INHERITED)
+            self.frames[0].owed = None
+            while self.frames:
+                yield from self.go_on(self.frames[-1])
+        finally:
+            for frame in self.frames:
+                if frame.fd >= 0:
+                    os.close(frame.fd)
+
+    def go_on(self, frame: _Frame) -> Iterator[Stat]:
+        """The entries of a directory up to the next one in it, which is then the last frame; or up to its end."""
+        verdict, inherited = Verdict.KEEP, NOTHING_INHERITED
+        for name, is_dir in frame.children:
+            path = frame.prefix + name
+            if self.rules is not None:
+                text = path.decode("utf-8", "surrogateescape")
+                verdict, inherited = self.rules.judge(text, is_dir, frame.inherited)
+            kept = verdict is Verdict.KEEP
+            if is_dir:
+                if verdict is not Verdict.PRUNE and self.enter(frame, path, inherited, tolerant=not kept):
+                    if kept:
+                        yield from self.owed()
+                    return
+            elif kept:
+                stat = self.stat(frame, name, path)
+                if stat is not None:
+                    if frame.owed is not None:
+                        yield from self.owed()
                     yield stat
-                if is_dir and verdict is not Verdict.PRUNE:
-                    children = _children(entry.path, tolerant=not kept)
-                    self.frames.append(_Frame(children, path + b"/", entry, inherited, kept))
-                    break
-            else:
-                self.frames.pop()
+        self.leave()
 
-    def owed_parents(self) -> list[Stat] | None:
-        """The directories above, as far as they were not given out yet; None when one of them has vanished."""
-        owed = [frame for frame in self.frames if not frame.emitted]
-        stats = [self.stat(frame.entry, frame.prefix[:-1]) for frame in owed if frame.entry is not None]
-        present = [stat for stat in stats if stat is not None]
-        if len(present) < len(owed):
-            return None
-        for frame in owed:
-            frame.emitted = True
-        return present
+    # The directories
 
-    def stat(self, entry: os.DirEntry[bytes], path: bytes) -> Stat | None:
+    def enter(self, frame: _Frame, path: bytes, inherited: Inherited, *, tolerant: bool) -> bool:
+        """Whether the directory at path is there and open now."""
+        try:
+            fd = os.open(path[len(frame.prefix) :], DIR_FLAGS, dir_fd=frame.fd)
+        except OSError as error:
+            if error.errno in _GONE or (tolerant and isinstance(error, PermissionError)):
+                return False
+            raise self.named(error, path) from None
+        self.push(fd, path, inherited)
+        if len(self.frames) > MAX_OPEN:
+            above = self.frames[-MAX_OPEN - 1]
+            os.close(above.fd)
+            above.fd = -1
+        return True
+
+    def push(self, fd: int, path: bytes, inherited: Inherited) -> None:
+        try:
+            info = os.fstat(fd)
+            stat = Stat(path, go_mode(info.st_mode), 0, info.st_mtime_ns, xattrs=read_xattrs(fd))
+            with os.scandir(fd) as entries:
+                children = sorted((os.fsencode(entry.name), _is_dir(entry)) for entry in entries)
+        except OSError as error:
+            os.close(fd)
+            raise self.named(error, path) from None
+        prefix = path and path + b"/"
+        self.frames.append(_Frame(fd, (info.st_dev, info.st_ino), prefix, iter(children), inherited, stat))
+
+    def leave(self) -> None:
+        below = self.frames.pop()
+        try:
+            if self.frames and self.frames[-1].fd < 0:
+                self.reopen(self.frames[-1], below)
+        finally:
+            os.close(below.fd)
+
+    def reopen(self, frame: _Frame, below: _Frame) -> None:
+        frame.fd = os.open(b"..", DIR_FLAGS, dir_fd=below.fd)
+        info = os.fstat(frame.fd)
+        if (info.st_dev, info.st_ino) != frame.inode:
+            raise self.named(OSError(errno.ESTALE, "it was moved while it was read"), below.prefix)
+
+    def owed(self) -> list[Stat]:
+        """The directories above the next entry, as far as they were not given out yet."""
+        owed = [frame.owed for frame in self.frames if frame.owed is not None]
+        for frame in self.frames:
+            frame.owed = None
+        return owed
+
+    # The rest
+
+    def stat(self, frame: _Frame, name: bytes, path: bytes) -> Stat | None:
         """The stat of an entry; None when it has vanished."""
         try:
-            info = entry.stat(follow_symlinks=False)
+            info = os.stat(name, dir_fd=frame.fd, follow_symlinks=False)
             mode = info.st_mode
-            link = os.readlink(entry.path) if posix.S_ISLNK(mode) else b""
-            xattrs = read_xattrs(entry.path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            link = os.readlink(name, dir_fd=frame.fd) if posix.S_ISLNK(mode) else b""
+            xattrs = read_xattrs(self.reachable(frame, name, path))
+        except OSError as error:
+            if error.errno in _GONE:
+                return None
+            raise self.named(error, path) from None
         if posix.S_ISDIR(mode):
             return Stat(path, go_mode(mode), 0, info.st_mtime_ns, xattrs=xattrs)
         if info.st_nlink > 1 and not link:
@@ -169,25 +221,22 @@ class _Walk:
             return Stat(path, go_mode(mode), info.st_size, info.st_mtime_ns, link, *_device(info.st_rdev), xattrs)
         return Stat(path, go_mode(mode), info.st_size, info.st_mtime_ns, link, 0, 0, xattrs)
 
+    def reachable(self, frame: _Frame, name: bytes, path: bytes) -> bytes:
+        """A name for attributes, which cannot be asked for by descriptor: too long a path is cut short by /proc."""
+        full = b"%b/%b" % (self.root, path)
+        return full if len(full) < _MAX_PATH else b"/proc/self/fd/%d/%b" % (frame.fd, name)
+
     def first_link(self, info: os.stat_result, path: bytes) -> bytes:
         """The path this one is a hard link to; b"" when it is the first. Inode numbers repeat across devices."""
         first = self.first_links.setdefault((info.st_dev, info.st_ino), path)
         return b"" if first is path else first
 
-
-def _children(path: bytes, *, tolerant: bool) -> Iterator[os.DirEntry[bytes]]:
-    try:
-        with os.scandir(path) as entries:
-            return iter(sorted(entries, key=_by_name))
-    except (FileNotFoundError, NotADirectoryError):
-        return iter(())
-    except PermissionError:
-        if tolerant:
-            return iter(())
-        raise
+    def named(self, error: OSError, path: bytes) -> OSError:
+        error.filename = os.path.join(self.root, path)
+        return error
 
 
-def _is_dir(entry: os.DirEntry[bytes]) -> bool:
+def _is_dir(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir(follow_symlinks=False)
     except OSError:

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pyllb.session.call import Call, RpcError
-from pyllb.session.fssync import disk, receiver
+from pyllb.session.fssync import folders, receiver
 from pyllb.session.fssync.packet import (
     END_OF_STATS,
     FIN,
@@ -129,7 +129,7 @@ def test_files_are_not_asked_for_beyond_what_may_lie_in_memory(
 def test_more_directories_than_descriptors_are_kept_open_arrive(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_MAX_OPEN_DIRS", 3)
+    monkeypatch.setattr(folders, "MAX_OPEN", 3)
     nasty(root)
     grow(root / "more", 8, size=300)
     before = len(os.listdir("/proc/self/fd"))

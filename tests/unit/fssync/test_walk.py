@@ -66,7 +66,7 @@ def test_an_excluded_directory_is_not_read(root: Path, monkeypatch: pytest.Monke
     scandir = os.scandir
 
     def noted(path: Any) -> Any:
-        read.append(os.path.relpath(os.fsdecode(path), root))
+        read.append(os.path.relpath(os.readlink(f"/proc/self/fd/{path}"), root))
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", noted)
