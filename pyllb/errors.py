@@ -28,9 +28,11 @@ from collections.abc import Sequence
 
 import attrs
 
+from pyllb.value import Value
 
-@attrs.frozen
-class SourceLine:
+
+@attrs.frozen(eq=False, repr=False)
+class SourceLine(Value):
     """A place in the user's build file, as an error shows it.
 
     filename: as it was given to Python. line, end_line: 1-based, inclusive. text: the whole file's text, or "" when

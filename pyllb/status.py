@@ -8,10 +8,11 @@ from __future__ import annotations
 import attrs
 
 from pyllb.errors import SourceLine
+from pyllb.value import Value
 
 
-@attrs.frozen
-class ProgressGroup:
+@attrs.frozen(eq=False, repr=False)
+class ProgressGroup(Value):
     """Vertices shown as one line. Mirrors pb.ProgressGroup."""
 
     id: str
@@ -19,8 +20,8 @@ class ProgressGroup:
     weak: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class Vertex:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Vertex(Value):
     """A vertex's state, sent anew at each change. Mirrors moby.buildkit.v1.Vertex."""
 
     digest: str
@@ -33,8 +34,8 @@ class Vertex:
     group: ProgressGroup | None = None
 
 
-@attrs.frozen(kw_only=True)
-class VertexStatus:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class VertexStatus(Value):
     """Progress of one thing a vertex does, such as a layer it pulls. Mirrors moby.buildkit.v1.VertexStatus."""
 
     id: str
@@ -47,8 +48,8 @@ class VertexStatus:
     completed: float | None = None
 
 
-@attrs.frozen(kw_only=True)
-class VertexLog:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class VertexLog(Value):
     """Output of a vertex, cut anywhere. stream: 1 stdout, 2 stderr. Mirrors moby.buildkit.v1.VertexLog."""
 
     vertex: str
@@ -57,8 +58,8 @@ class VertexLog:
     timestamp: float | None = None
 
 
-@attrs.frozen(kw_only=True)
-class VertexWarning:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class VertexWarning(Value):
     """A warning about a vertex. Mirrors moby.buildkit.v1.VertexWarning."""
 
     vertex: str
@@ -69,8 +70,8 @@ class VertexWarning:
     sources: tuple[SourceLine, ...] = ()
 
 
-@attrs.frozen
-class SolveStatus:
+@attrs.frozen(eq=False, repr=False)
+class SolveStatus(Value):
     """One message of the Status stream. Mirrors client.SolveStatus (BuildKit 0.33.1)."""
 
     vertexes: tuple[Vertex, ...] = ()

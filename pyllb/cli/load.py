@@ -14,6 +14,7 @@ import attrs
 
 from pyllb.cli.source import shown_path, user_frames
 from pyllb.errors import BuildFileError, PyllbError
+from pyllb.value import Value
 
 DEFAULT_FILE = "build.py"
 DEFAULT_TARGET = "default"
@@ -21,8 +22,8 @@ _TARGET = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")  # as dsl.target has it
 _numbers = itertools.count(1)
 
 
-@attrs.frozen
-class Place:
+@attrs.frozen(eq=False, repr=False)
+class Place(Value):
     """What FILE[:TARGET] names: a path as it was given, and a target's name."""
 
     file: str
@@ -37,8 +38,8 @@ def parse_place(text: str) -> Place:
     return Place(file or DEFAULT_FILE, target or DEFAULT_TARGET)
 
 
-@attrs.frozen
-class BuildFile:
+@attrs.frozen(eq=False, repr=False)
+class BuildFile(Value):
     """A build file that was run. path: absolute. module: what it defined."""
 
     path: str

@@ -16,14 +16,15 @@ from pyllb.cli.settings import Settings
 from pyllb.cli.targets import Call
 from pyllb.errors import UsageError
 from pyllb.progress import MODES
+from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb.client import Result
     from pyllb.progress import Sink
 
 
-@attrs.frozen(kw_only=True)
-class Wishes:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Wishes(Value):
     """The options of one `pyllb solve`, as they were written."""
 
     output: tuple[str, ...]

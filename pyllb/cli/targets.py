@@ -10,6 +10,7 @@ import attrs
 from pyllb.cli.load import BuildFile, Place, near, running
 from pyllb.cli.source import shown_path, text_of
 from pyllb.errors import BuildFileError, SourceLine
+from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb.dsl.fs import FS
@@ -36,8 +37,8 @@ def find_target(build: BuildFile, place: Place) -> Target:
     raise BuildFileError(f"{place.file} has no target {place.target!r}{hint}\nit has: {', '.join(targets)}")
 
 
-@attrs.frozen
-class Call:
+@attrs.frozen(eq=False, repr=False)
+class Call(Value):
     """A target with the values of its parameters."""
 
     build: BuildFile

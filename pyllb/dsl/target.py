@@ -12,6 +12,7 @@ import attrs
 
 from pyllb.dsl import check
 from pyllb.errors import OptionError
+from pyllb.value import Shown, Value
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -27,8 +28,8 @@ _SPHINX = r"^\s*:param\s+(?:[\w\[\], |]+\s+)?(\w+):\s*(.+)$"
 _TYPES = "str, int, float, bool, Path, Literal[...], list[str] or one of these | None"
 
 
-@attrs.frozen(kw_only=True)
-class Parameter:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Parameter(Value):
     """A parameter of a target.
 
     kind: what the flag's text becomes; "list" is list[str], given once per item. default: None when there is none or
@@ -43,8 +44,8 @@ class Parameter:
     help: str = ""
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Target:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Target(Shown):
     """What the command knows of a target: how it is named and called. doc: its docstring, dedented, "" when none."""
 
     name: str

@@ -12,10 +12,11 @@ from collections.abc import Iterable
 import attrs
 
 from pyllb.ir.mounts import Sharing
+from pyllb.value import Value
 
 
-@attrs.frozen
-class KnownCache:
+@attrs.frozen(eq=False, repr=False)
+class KnownCache(Value):
     """What is known of one tool's cache.
 
     target: the directory, for root in the tool's usual image. env: always set with it. path_env: names the directory

@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 
 from pyllb.ir.platform import Platform
+from pyllb.value import Value
 
 
-@attrs.frozen
-class ProgressGroup:
+@attrs.frozen(eq=False, repr=False)
+class ProgressGroup(Value):
     """Vertices that a progress display shows as one line; a weak member alone does not show it."""
 
     id: str
@@ -16,8 +17,8 @@ class ProgressGroup:
     weak: bool = False
 
 
-@attrs.frozen(kw_only=True)
-class LinuxResources:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class LinuxResources(Value):
     """Limits of an exec's cgroup: bytes, microseconds, cpu lists; 0 and "" leave the daemon's default.
 
     memory_swap may be -1, which is no limit.
@@ -32,8 +33,8 @@ class LinuxResources:
     cpuset_mems: str = ""
 
 
-@attrs.frozen(kw_only=True)
-class Constraints:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Constraints(Value):
     """platform and filters are in the op's digest; all else is metadata and is not.
 
     platform: None leaves it to the state, then to the marshal call. filters: containerd worker filters.

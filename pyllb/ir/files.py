@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.ir.meta import Meta
+from pyllb.value import Shown, Value
 
 if TYPE_CHECKING:
     from pyllb.ir.ops import Output
 
 
-@attrs.frozen
-class Owner:
+@attrs.frozen(eq=False, repr=False)
+class Owner(Value):
     """user and group: a number, a name looked up in the filesystem, or None to leave it."""
 
     user: int | str | None = None
     group: int | str | None = None
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Mkdir:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Mkdir(Shown):
     """Make a directory. created: unix nanoseconds, None is the time it runs, as Go's client marks it."""
 
     path: str
@@ -32,8 +33,8 @@ class Mkdir:
     created: int | None = None
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Mkfile:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Mkfile(Shown):
     """Write a file."""
 
     path: str
@@ -43,8 +44,8 @@ class Mkfile:
     created: int | None = None
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Symlink:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Symlink(Shown):
     """Make newpath a symbolic link to oldpath; both verbatim."""
 
     oldpath: str
@@ -53,8 +54,8 @@ class Symlink:
     created: int | None = None
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Rm:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Rm(Shown):
     """Remove a path."""
 
     path: str
@@ -62,8 +63,8 @@ class Rm:
     allow_wildcard: bool = False
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Copy:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Copy(Shown):
     """Copy src of another filesystem to dest. source: a chain, with no actions when it is just a filesystem.
 
     mode: None keeps it; a number is set as it is; a string is chmod's symbolic form.
@@ -90,8 +91,8 @@ class Copy:
 FileAction = Mkdir | Mkfile | Symlink | Rm | Copy
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Chain:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Chain(Shown):
     """Actions in order on a base. base: None is scratch. meta: gives the directory that relative paths join."""
 
     base: Output | None = attrs.field(repr=False)

@@ -11,6 +11,7 @@ import re
 import attrs
 
 from pyllb.errors import RefError
+from pyllb.value import Value
 
 _SCHEME = r"([a-zA-Z0-9]+)://"
 _SCHEMES = ("http", "https", "ssh", "git")
@@ -18,8 +19,8 @@ _SCP = r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z"
 _EXAMPLE = "write 'https://github.com/owner/name.git' or 'git@github.com:owner/name.git', say"
 
 
-@attrs.frozen
-class GitUrl:
+@attrs.frozen(eq=False, repr=False)
+class GitUrl(Value):
     """A repository's address, taken apart.
 
     scheme: http, https, ssh or git. host: with its port. remote: the address for git, without query and fragment.

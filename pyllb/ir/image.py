@@ -8,12 +8,13 @@ import attrs
 
 from pyllb.errors import OptionError
 from pyllb.ir.platform import Platform
+from pyllb.value import Value
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 
-@attrs.frozen
-class ResolvedImage:
+@attrs.frozen(eq=False, repr=False)
+class ResolvedImage(Value):
     """An image config as the registry gave it. config: the JSON bytes. digest: of the manifest or index."""
 
     ref: str
@@ -21,8 +22,8 @@ class ResolvedImage:
     config: bytes = attrs.field(repr=False)
 
 
-@attrs.frozen(kw_only=True)
-class Healthcheck:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Healthcheck(Value):
     """How an engine asks whether a container is well. test: () takes the base image's off.
 
     Durations in nanoseconds, 0 is the engine's default.
@@ -36,8 +37,8 @@ class Healthcheck:
     retries: int = 0
 
 
-@attrs.frozen(kw_only=True)
-class ImageSpec:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class ImageSpec(Value):
     """What the build sets in the image config; None and empty leave the base image's value.
 
     annotations: (key, value) pairs of the manifest.
@@ -58,8 +59,8 @@ class ImageSpec:
 EMPTY_SPEC = ImageSpec()
 
 
-@attrs.frozen
-class ImageConfig:
+@attrs.frozen(eq=False, repr=False)
+class ImageConfig(Value):
     """A base image's config, parsed. raw: the whole JSON object, for the fields that nobody here reads."""
 
     raw: Mapping[str, JSON] = attrs.field(repr=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import attrs
 
 from pyllb.ir.platform import Platform
+from pyllb.value import Shown, Value
 
 if TYPE_CHECKING:
     from pyllb.ir.ops import SourceOp
@@ -17,8 +18,8 @@ Security = Literal["sandbox", "insecure"]
 DEFAULT_SHELL = ("/bin/sh", "-c")
 
 
-@attrs.frozen
-class Ulimit:
+@attrs.frozen(eq=False, repr=False)
+class Ulimit(Value):
     """A resource limit of a process, such as nofile. soft and hard are counts or bytes, -1 is unlimited."""
 
     name: str
@@ -26,8 +27,8 @@ class Ulimit:
     hard: int
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class Meta:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Meta(Shown):
     """What the next command sees. Nothing here is evaluated: that waits for the image config, in marshal.
 
     image: the image source whose config lies underneath; None when there is none.

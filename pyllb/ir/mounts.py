@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from pyllb.value import Shown
+
 if TYPE_CHECKING:
     from pyllb.ir.ops import Node, Output
 
@@ -13,8 +15,8 @@ Sharing = Literal["shared", "private", "locked"]
 ContentCache = Literal["default", "on", "off"]
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class BindMount:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class BindMount(Shown):
     """A filesystem at target. source: None is scratch. selector: the path inside source, "" is all of it.
 
     no_output: what the command writes there is thrown away. origin: the state whose filesystem it is; the changed
@@ -30,8 +32,8 @@ class BindMount:
     origin: Node | None = attrs.field(default=None, repr=False)
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class CacheMount:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class CacheMount(Shown):
     """A directory that outlives the build. env: pairs the tool needs, set for the command where it has no value yet.
 
     source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
@@ -46,16 +48,16 @@ class CacheMount:
     env: tuple[tuple[str, str], ...] = ()
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class TmpfsMount:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class TmpfsMount(Shown):
     """An empty in-memory filesystem for one command. size: upper bound in bytes, 0 is the kernel's default."""
 
     target: str
     size: int = 0
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class SecretMount:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class SecretMount(Shown):
     """A secret as a file at target, as the environment variable env, or both; None leaves that form out.
 
     mode: permission bits of the file. LLB: Mount with mountType SECRET, and ExecOp.secretenv.
@@ -70,8 +72,8 @@ class SecretMount:
     optional: bool = False
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class SshMount:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class SshMount(Shown):
     """An ssh agent's socket. target: None is /run/buildkit/ssh_agent.N. LLB: Mount with mountType SSH."""
 
     id: str = "default"

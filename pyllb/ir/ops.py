@@ -16,10 +16,11 @@ from pyllb.ir.image import ImageSpec
 from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount, TmpfsMount
 from pyllb.ir.site import NOWHERE, Site
+from pyllb.value import Shown, Value
 
 
-@attrs.frozen(eq=False)
-class Output:
+@attrs.frozen(eq=False, repr=False)
+class Output(Shown):
     """One result of a vertex. index counts the vertex' results."""
 
     vertex: Vertex = attrs.field(repr=False)
@@ -32,24 +33,24 @@ class Output:
         return self
 
 
-@attrs.frozen
-class LocalDir:
+@attrs.frozen(eq=False, repr=False)
+class LocalDir(Value):
     """The client directory behind a local source. path: as written. relative_to: the file it was written in."""
 
     path: str
     relative_to: str = ""
 
 
-@attrs.frozen
-class ImageSource:
+@attrs.frozen(eq=False, repr=False)
+class ImageSource(Value):
     """What the resolver needs to know of an image source. ref: normalised. mode: default, pull or local."""
 
     ref: str
     mode: str = "default"
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class SourceOp:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class SourceOp(Shown):
     """Content from outside. identifier: with its scheme. attributes: SourceOp.attrs. caps: as Go's client sets them.
 
     image: set for docker-image sources. local: set for local sources, None when only the name is known.
@@ -67,8 +68,8 @@ class SourceOp:
         return ()
 
 
-@attrs.frozen
-class ProxyEnv:
+@attrs.frozen(eq=False, repr=False)
+class ProxyEnv(Value):
     """Proxy variables of a command that are not part of its cache key."""
 
     http_proxy: str = ""
@@ -78,8 +79,8 @@ class ProxyEnv:
     all_proxy: str = ""
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class ExecOp:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class ExecOp(Shown):
     """A command in a container.
 
     mounts: sorted by target, the root among them. ok_codes: None is only 0. devices: (CDI name, optional).
@@ -114,8 +115,8 @@ def makes_output(mount: PlacedMount) -> bool:
     return isinstance(mount, BindMount) and not mount.readonly and not mount.no_output
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class FileOp:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class FileOp(Shown):
     """File actions done by the daemon itself, all in one op; the last action's tree is the result."""
 
     chain: Chain = attrs.field(repr=False)
@@ -131,8 +132,8 @@ class FileOp:
         return self.chain.actions
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class MergeOp:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class MergeOp(Shown):
     """Filesystems laid over each other, the last on top; at least two."""
 
     sources: tuple[Output, ...] = attrs.field(repr=False)
@@ -143,8 +144,8 @@ class MergeOp:
         return self.sources
 
 
-@attrs.frozen(eq=False, kw_only=True)
-class DiffOp:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class DiffOp(Shown):
     """What upper changes in lower; None is scratch, and not both are."""
 
     lower: Output | None = attrs.field(repr=False)

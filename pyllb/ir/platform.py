@@ -7,6 +7,7 @@ import re
 import attrs
 
 from pyllb.errors import OptionError
+from pyllb.value import Value
 
 _PART = r"[A-Za-z0-9_.-]+\Z"
 _OS_PART = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?\Z"
@@ -28,8 +29,8 @@ _ARM_VARIANT = {"": "v7", "7": "v7", "5": "v5", "6": "v6", "8": "v8"}
 _ALIAS = {"i386": "386", "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64"}
 
 
-@attrs.frozen
-class Platform:
+@attrs.frozen(eq=False, repr=False)
+class Platform(Value):
     """An OCI platform. variant, os_version and os_features are empty when they say nothing.
 
     Mirrors ocispecs.Platform; the text form and the rules are containerd/platforms'.

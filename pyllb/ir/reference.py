@@ -11,6 +11,7 @@ import re
 import attrs
 
 from pyllb.errors import RefError
+from pyllb.value import Value
 
 _COMPONENT = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _DOMAIN = rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]+\])(?::[0-9]+)?"
@@ -24,8 +25,8 @@ _MAX_PATH = 255
 _EXAMPLE = "write NAME, NAME:TAG or NAME@sha256:..., such as 'golang:1.25' or 'registry.example.com/team/app:1'"
 
 
-@attrs.frozen
-class Reference:
+@attrs.frozen(eq=False, repr=False)
+class Reference(Value):
     """A parsed image reference. domain: of the registry. tag, digest: "" when there is none."""
 
     domain: str

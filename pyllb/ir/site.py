@@ -9,12 +9,14 @@ from types import CodeType
 
 import attrs
 
+from pyllb.value import Value
+
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
 
 
-@attrs.frozen
-class Range:
+@attrs.frozen(eq=False, repr=False)
+class Range(Value):
     """Where a call stands in its file: lines 1-based and inclusive, columns 0-based, -1 when Python kept none."""
 
     start_line: int
@@ -23,8 +25,8 @@ class Range:
     end_column: int = -1
 
 
-@attrs.frozen
-class Frame:
+@attrs.frozen(eq=False, repr=False)
+class Frame(Value):
     """One call of the user's code: the code object and the instruction it was at. It keeps no local alive."""
 
     code: CodeType
@@ -51,8 +53,8 @@ def range_of(code: CodeType, position: tuple[int | None, int | None, int | None,
     return Range(start, end or start, -1 if column is None else column, -1 if end_column is None else end_column)
 
 
-@attrs.frozen
-class Site:
+@attrs.frozen(eq=False, repr=False)
+class Site(Value):
     """The user's frames, innermost first, at most eight; empty when none was found.
 
     places: code and instruction by turns; every vertex has a site and few are asked for their frames.

@@ -15,6 +15,7 @@ from pyllb.errors import DefinitionError, GraphError, SourceLine
 from pyllb.ir.constraints import LinuxResources, ProgressGroup
 from pyllb.marshal.metadata import OpMetadata
 from pyllb.marshal.wire import message, varint
+from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb._pb import ops_pb2
@@ -25,8 +26,8 @@ MAX_SIZE = 16 << 20
 """Bytes of a definition that the daemon still takes: the limit of a gRPC message."""
 
 
-@attrs.frozen
-class SourceInfo:
+@attrs.frozen(eq=False, repr=False)
+class SourceInfo(Value):
     """A file of a source map. language: as github/linguist names it."""
 
     filename: str
@@ -34,8 +35,8 @@ class SourceInfo:
     language: str
 
 
-@attrs.frozen
-class Location:
+@attrs.frozen(eq=False, repr=False)
+class Location(Value):
     """A place of an op. source: index of its file. Lines 1-based and inclusive, characters 0-based."""
 
     source: int
@@ -45,16 +46,16 @@ class Location:
     end_character: int
 
 
-@attrs.frozen
-class Source:
+@attrs.frozen(eq=False, repr=False)
+class Source(Value):
     """The source map of a definition. locations: by op digest, in the order the daemon is told them."""
 
     infos: tuple[SourceInfo, ...]
     locations: Mapping[str, tuple[Location, ...]]
 
 
-@attrs.frozen
-class SecretUse:
+@attrs.frozen(eq=False, repr=False)
+class SecretUse(Value):
     """A secret that an op asks for."""
 
     id: str
@@ -62,8 +63,8 @@ class SecretUse:
     digest: str
 
 
-@attrs.frozen(repr=False, hash=False)
-class Definition:
+@attrs.frozen(eq=False, repr=False)
+class Definition(Value):
     """Ops in an order in which inputs come first; the last is the return op, whose input is the result.
 
     ops: (digest, op bytes) pairs; the bytes are those that were read, or that Go's client would write. No ops is

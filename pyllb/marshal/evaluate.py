@@ -11,10 +11,11 @@ from pyllb.ir.image import ImageConfig
 from pyllb.ir.meta import Meta
 from pyllb.ir.ops import SourceOp
 from pyllb.ir.platform import Platform
+from pyllb.value import Shown, Value
 
 
-@attrs.frozen
-class Evaluated:
+@attrs.frozen(eq=False, repr=False)
+class Evaluated(Value):
     """env: pairs in order. dir: absolute. user: "" is the daemon's default. platform: None is the marshal call's."""
 
     env: tuple[tuple[str, str], ...]
@@ -23,8 +24,8 @@ class Evaluated:
     platform: Platform | None
 
 
-@attrs.frozen(eq=False)
-class Evaluator:
+@attrs.frozen(eq=False, repr=False)
+class Evaluator(Shown):
     """Evaluates metas. configs: by image source; a source that is not in it has none applied."""
 
     configs: Mapping[SourceOp, ImageConfig]

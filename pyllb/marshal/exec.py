@@ -12,6 +12,7 @@ from pyllb.ir.platform import Platform
 from pyllb.marshal.evaluate import Evaluator
 from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import flag, integer, message, packed, text, texts, varint
+from pyllb.value import Shown
 
 _NETWORK = {"sandbox": 0, "host": 1, "none": 2}
 _SECURITY = {"sandbox": 0, "insecure": 1}
@@ -28,8 +29,8 @@ _Shared = tuple[bytes, bytes, bytes, bytes]
 mounts; Op.platform."""
 
 
-@attrs.frozen(eq=False)
-class ExecEncoder:
+@attrs.frozen(eq=False, repr=False)
+class ExecEncoder(Shown):
     """Encodes execs, keeping what many of them share: the state's part of the process, and equal mounts."""
 
     evaluator: Evaluator

@@ -14,7 +14,7 @@ from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import blob, flag, integer, message, text, texts
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Step:
     """One action in its place. base: input that names of owners are looked up in, -1 is none.
 

@@ -24,10 +24,11 @@ from pyllb.marshal.inputs import encode_input
 from pyllb.marshal.metadata import MetadataTable
 from pyllb.marshal.ops import OpEncoder
 from pyllb.marshal.sourcemap import ReadText, SourceMap, no_text, source_lines
+from pyllb.value import Value
 
 
-@attrs.frozen
-class ResolveImage:
+@attrs.frozen(eq=False, repr=False)
+class ResolveImage(Value):
     """A request for an image's config. ref: normalised. mode: default, pull or local."""
 
     ref: str
@@ -35,8 +36,8 @@ class ResolveImage:
     mode: str
 
 
-@attrs.frozen(kw_only=True)
-class LocalUse:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class LocalUse(Value):
     """A local source of the graph, and the client's directory behind it; None when only its name is known."""
 
     name: str
@@ -44,8 +45,8 @@ class LocalUse:
     site: Site
 
 
-@attrs.frozen(kw_only=True)
-class Lowered:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Lowered(Value):
     """What one marshal call gives.
 
     locals: one per name. image: the image config as JSON for exporters; None when the definition is empty and nothing
@@ -141,7 +142,7 @@ def _config(image: SourceOp, answer: ResolvedImage | PyllbError | None, read_tex
         raise
 
 
-@attrs.frozen(eq=False)
+@attrs.frozen(eq=False, repr=False)
 class _Emitter:
     """Appends ops to a definition, each digest once."""
 

@@ -8,12 +8,13 @@ import attrs
 
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
 from pyllb.marshal.wire import flag, integer, message, text, text_map
+from pyllb.value import Shown, Value
 
 CUSTOM_NAME = "llb.customname"
 
 
-@attrs.frozen(kw_only=True)
-class OpMetadata:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class OpMetadata(Value):
     """description: sorted pairs; `llb.customname` is the name that progress shows. caps: sorted capability ids.
 
     export_cache: None has no opinion.
@@ -116,8 +117,8 @@ def _resources(limits: LinuxResources) -> bytes:
     )
 
 
-@attrs.frozen(eq=False)
-class MetadataTable:
+@attrs.frozen(eq=False, repr=False)
+class MetadataTable(Shown):
     """The metadata of one marshal call, encoded, by op digest."""
 
     encoded: dict[str, bytes] = attrs.field(factory=dict, init=False)

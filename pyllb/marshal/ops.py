@@ -17,6 +17,7 @@ from pyllb.marshal.exec import ExecEncoder, encode_platform
 from pyllb.marshal.files import encode_file
 from pyllb.marshal.inputs import Inputs, encode_input
 from pyllb.marshal.wire import integer, message, text, text_map, texts, varint
+from pyllb.value import Shown
 
 _NO_INPUT = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # -1
 _NO_FILTERS = b"\x5a\x00"
@@ -26,8 +27,8 @@ Encoded = tuple[bytes, tuple[str, ...]]
 """An op's bytes, and the capabilities it needs."""
 
 
-@attrs.frozen(eq=False)
-class OpEncoder:
+@attrs.frozen(eq=False, repr=False)
+class OpEncoder(Shown):
     """Encodes the vertices of one marshal call, inputs before those that read them.
 
     platform: of vertices that name none. local_unique_id: keeps two solves from sharing an upload of a local source.

@@ -10,6 +10,7 @@ import attrs
 from pyllb.errors import SourceLine
 from pyllb.ir.site import Frame, Site, range_of
 from pyllb.marshal.wire import blob, integer, message, text
+from pyllb.value import Shown
 
 _Position = tuple[int | None, int | None, int | None, int | None]
 ReadText = Callable[[str], str | None]
@@ -32,8 +33,8 @@ def source_lines(site: Site, read_text: ReadText) -> tuple[SourceLine, ...]:
     return tuple(lines)
 
 
-@attrs.frozen(eq=False)
-class SourceMap:
+@attrs.frozen(eq=False, repr=False)
+class SourceMap(Shown):
     """Collects the files and the locations of one marshal call, encoded. Equal sites are encoded once.
 
     infos: each file as pb.SourceInfo. locations: by op digest, the encoded items of pb.Locations.

@@ -15,21 +15,23 @@ PACKAGE = ROOT / "pyllb"
 # room -> rooms of pyllb that it may import (itself always)
 ROOMS: dict[str, set[str]] = {
     "_pb": set(),
-    "errors": set(),
-    "status": {"errors"},
-    "ir": {"errors"},
-    "dsl": {"ir", "errors"},
-    "marshal": {"ir", "_pb", "errors"},
-    "session": {"_pb", "errors"},
-    "client": {"marshal", "session", "ir", "_pb", "errors", "status"},
-    "engine": {"errors"},
-    "progress": {"errors", "status"},
-    "cli": {"client", "dsl", "engine", "errors", "ir", "marshal", "progress", "session", "status"},
+    "value": set(),
+    "errors": {"value"},
+    "status": {"errors", "value"},
+    "ir": {"errors", "value"},
+    "dsl": {"ir", "errors", "value"},
+    "marshal": {"ir", "_pb", "errors", "value"},
+    "session": {"_pb", "errors", "value"},
+    "client": {"marshal", "session", "ir", "_pb", "errors", "status", "value"},
+    "engine": {"errors", "value"},
+    "progress": {"errors", "status", "value"},
+    "cli": {"client", "dsl", "engine", "errors", "ir", "marshal", "progress", "session", "status", "value"},
     "": {"dsl", "client", "errors", "ir", "marshal", "status"},
 }
 # room -> packages from outside that it may import, beside the standard library
 OUTSIDE: dict[str, set[str]] = {
     "_pb": {"google"},
+    "value": {"attrs"},
     "errors": {"attrs"},
     "status": {"attrs"},
     "ir": {"attrs"},
