@@ -10,7 +10,7 @@ from typing import Protocol
 from pyllb._pb import auth_pb2
 from pyllb.session.call import Call, Code, Handler, RpcError
 from pyllb.session.dockerconfig import Credentials, CredentialsError, DockerConfig
-from pyllb.session.unary import check_alive, read_request
+from pyllb.session.unary import read_request
 
 CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"
 # Some registries' tokens last five minutes; this is what buildctl keeps a login for.
@@ -46,7 +46,7 @@ class Auth:
         host = auth_pb2.CredentialsRequest.FromString(read_request(call)).Host
         # One at a time: two runs of the macOS keychain helper at once were seen to hang.
         while not self._lock.acquire(timeout=_POLL):
-            check_alive(call)
+            call.check()
         try:
             found = self._lookup(host, call)
         finally:
@@ -59,7 +59,7 @@ class Auth:
         if found is not None and time.monotonic() - since < _KEEP:
             return found
         try:
-            found = self._store.credentials(host, check=lambda: check_alive(call))
+            found = self._store.credentials(host, check=call.check)
         except CredentialsError as error:
             raise RpcError(Code.UNKNOWN, f"no login for {host}: {error}") from error
         self._known[host] = (time.monotonic(), found)

@@ -66,6 +66,9 @@ class Call(Protocol):
         Raises CallCancelled when the call or the session is gone.
         """
 
+    def check(self) -> None:
+        """Raises CallCancelled as receive does; for a handler that waits for something else than the call."""
+
     def send(self, messages: Iterable[Message]) -> None:
         """Queue messages; each is one whole gRPC message, or its parts, which the layer joins.
 

@@ -6,6 +6,8 @@ Mirrors `moby.filesync.v1.FileSend` and session/filesync, BuildKit 0.33.1.
 from __future__ import annotations
 
 import contextlib
+import errno
+import io
 import os
 import secrets
 import stat as posix
@@ -21,6 +23,7 @@ from pyllb.session.call import Call, Code, Handler, RpcError
 from pyllb.session.fssync.disk import write_all
 from pyllb.session.fssync.packet import decode_bytes_message
 from pyllb.session.fssync.receiver import receive
+from pyllb.session.special import open_special, write_special
 
 _EXPORTER_ID = "buildkit-attachable-exporter-id"
 _EXPORTER_METADATA = "exporter-md-"
@@ -170,18 +173,26 @@ def _receive_file(call: Call, path: Path) -> None:
     path = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     found = path.stat() if path.exists() else None
     if found is not None and not posix.S_ISREG(found.st_mode):
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-        with os.fdopen(fd, "wb", buffering=0):
-            _copy(call, fd)
+        _receive_special(call, path)
         return
     with _replacing(path, posix.S_IMODE(found.st_mode) if found is not None else None) as fd:
         _copy(call, fd)
 
 
+def _receive_special(call: Call, path: Path) -> None:
+    fd = open_special(path, call.check)
+    try:
+        while (messages := call.receive()) is not None:
+            for piece in map(decode_bytes_message, messages):
+                write_special(fd, piece, call.check)
+    finally:
+        os.close(fd)
+
+
 @contextlib.contextmanager
 def _replacing(path: Path, mode: int | None) -> Iterator[int]:
     """A descriptor of a new file that takes path's place when the block ends well. mode None: as the umask has it."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    temporary = path.with_name(f".tmp.{secrets.token_hex(8)}")
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
         try:
@@ -209,7 +220,9 @@ def _receive_stream(call: Call, stream: Writable) -> None:
 
 
 def _write(stream: Writable, piece: memoryview) -> None:
-    """All of piece: a raw file object may take less than it was given."""
+    """All of piece: a raw file object may take less than it was given, or nothing when it would block."""
     while len(piece):
         written = stream.write(piece)
+        if written == 0 or (written is None and isinstance(stream, io.RawIOBase)):
+            raise BlockingIOError(errno.EAGAIN, "it takes nothing at the moment; give a file object that blocks")
         piece = piece[len(piece) if written is None else written :]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable, Mapping
@@ -12,21 +13,29 @@ import attrs
 
 from pyllb._pb import secrets_pb2
 from pyllb.errors import UsageError
-from pyllb.session.call import Call, Code, Handler, RpcError
+from pyllb.session.call import Call, CallCancelled, Code, Handler, RpcError
+from pyllb.session.special import Check, read_special
 from pyllb.session.unary import read_request
 
 GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 MAX_SECRET = 500 * 1024
 
 
+def _no_check() -> None:
+    """Nobody gives up."""
+
+
 class SecretSource(Protocol):
     """Where a secret's value comes from."""
 
     def check(self) -> None:
-        """Raises UsageError when it is plain now that read() will fail. Reads no value."""
+        """Raises UsageError when it is plain now that read() will fail. Takes no value from a pipe or a function."""
 
-    def read(self) -> bytes:
-        """The value, asked for when the step starts. Raises UsageError."""
+    def read(self, *, check: Check = _no_check) -> bytes:
+        """The value, asked for when the step starts. Raises UsageError.
+
+        check: raises once nobody waits for the value any more; for a source that may take long.
+        """
 
 
 @attrs.frozen
@@ -43,13 +52,14 @@ class FileSecret:
             raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
         if stat.S_ISDIR(found.st_mode):
             raise UsageError(f"{str(self.path)!r} is a directory, not a file")
+        if not os.access(self.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):
+            raise UsageError(f"{str(self.path)!r} cannot be read: {os.strerror(errno.EACCES)}")
         _check_size(found.st_size)
 
-    def read(self) -> bytes:
-        """The file's content. Raises UsageError."""
+    def read(self, *, check: Check = _no_check) -> bytes:
+        """The file's content; of a named pipe, what is written to it until it is closed. Raises UsageError."""
         try:
-            with self.path.open("rb") as file:
-                return file.read(MAX_SECRET + 1)
+            return read_special(self.path, MAX_SECRET + 1, check)
         except OSError as error:
             raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
 
@@ -61,10 +71,10 @@ class EnvSecret:
     name: str
 
     def check(self) -> None:
-        """Raises UsageError when the variable is not set."""
-        self.read()
+        """Raises UsageError when the variable is not set, or too large."""
+        _check_size(len(self.read()))
 
-    def read(self) -> bytes:
+    def read(self, *, check: Check = _no_check) -> bytes:
         """The variable's value. Raises UsageError when it is not set."""
         try:
             return os.fsencode(os.environ[self.name])
@@ -78,11 +88,15 @@ class ValueSecret:
 
     value: bytes = attrs.field(repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        if not isinstance(self.value, bytes):
+            raise UsageError(f"a secret's value is bytes, not {type(self.value).__name__}")
+
     def check(self) -> None:
         """Raises UsageError when it is too large."""
         _check_size(len(self.value))
 
-    def read(self) -> bytes:
+    def read(self, *, check: Check = _no_check) -> bytes:
         """The bytes."""
         return self.value
 
@@ -96,13 +110,15 @@ class CallableSecret:
     def check(self) -> None:
         """Nothing is known before the call."""
 
-    def read(self) -> bytes:
+    def read(self, *, check: Check = _no_check) -> bytes:
         """What the function returns. Raises UsageError when it raises, or returns something else than bytes."""
+        value, failure = None, ""
         try:
             value = self.function()
-        except Exception as error:
-            # Its text might tell the value.
-            raise UsageError(f"the function that should return it raised {type(error).__name__}") from error
+        except BaseException as error:
+            failure = type(error).__name__
+        if failure:  # raised here, without the function's own error behind it: its text might tell the value
+            raise UsageError(f"the function that should return it raised {failure}")
         if not isinstance(value, bytes):
             raise UsageError(f"the function that should return bytes returned {type(value).__name__}")
         return value
@@ -140,15 +156,27 @@ class Secrets:
         source = self._values.get(id)
         if source is None:
             raise RpcError(Code.NOT_FOUND, f"secret {id!r} was not given")
-        try:
-            value = source.read()
-            _check_size(len(value))
-        except UsageError as error:
-            raise RpcError(Code.UNKNOWN, f"secret {id!r}: {error}") from error
+        value, failure = _read(source, call)
+        if failure:  # raised here, with nothing behind it: what a source met may tell the value
+            raise RpcError(Code.UNKNOWN, f"secret {id!r}: {failure}")
         call.send([secrets_pb2.GetSecretResponse(data=value).SerializeToString()])
 
     def __repr__(self) -> str:
         return f"Secrets({self._values!r})"
+
+
+def _read(source: SecretSource, call: Call) -> tuple[bytes, str]:
+    """The value, or why there is none."""
+    try:
+        value = source.read(check=call.check)
+        _check_size(len(value))
+        return bytes(memoryview(value)), ""
+    except CallCancelled:
+        raise
+    except UsageError as error:
+        return b"", str(error)
+    except BaseException as error:
+        return b"", f"its source raised {type(error).__name__}"
 
 
 def _check_size(size: int) -> None:

@@ -61,7 +61,7 @@ class ServedCall:
     def receive(self, *, wait: bool = True) -> list[bytes] | None:
         """See Call.receive."""
         with self._lock:
-            self._check()
+            self.check()
             while not self._messages:
                 if self._peer_ended:
                     return None
@@ -75,11 +75,18 @@ class ServedCall:
             self._wake()
         return messages
 
+    def check(self) -> None:
+        """See Call.check."""
+        if self._cancelled:
+            raise CallCancelled(self._cancelled)
+        if self.expired:
+            raise CallCancelled("the deadline passed")
+
     def send(self, messages: Iterable[Message]) -> None:
         """See Call.send."""
         parts = framed(messages)
         with self._lock:
-            self._check()
+            self.check()
             if not self._answering:
                 self._answering = True
                 self._connection.send_headers(self.stream, _RESPONSE)
@@ -91,13 +98,7 @@ class ServedCall:
 
     def _pause(self, condition: threading.Condition) -> None:
         condition.wait(None if self._deadline is None else max(0.0, self._deadline - time.monotonic()))
-        self._check()
-
-    def _check(self) -> None:
-        if self._cancelled:
-            raise CallCancelled(self._cancelled)
-        if self.expired:
-            raise CallCancelled("the deadline passed")
+        self.check()
 
     @property
     def expired(self) -> bool:
@@ -151,10 +152,13 @@ class ServedCall:
 
 
 def quote_message(text: str) -> str:
-    """A text as a grpc-message header holds it: percent-encoded but for printable ASCII."""
+    """A text as a grpc-message header holds it: percent-encoded but for printable ASCII.
+
+    Bytes that are no UTF-8 are written out: the daemon could not pass the message on in protobuf.
+    """
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
-    return quote(text, safe=_PLAIN, errors="surrogateescape")
+    return quote(text, safe=_PLAIN, errors="backslashreplace")
 
 
 def deadline(metadata: Mapping[str, tuple[str, ...]]) -> float | None:

@@ -141,17 +141,12 @@ class _Conversation:
             try:
                 part = self._socket.recv(size - len(data))
             except TimeoutError:
-                self._check()
+                self._call.check()
                 continue
             if not part:
                 raise OSError("the agent closed the connection")
             data += part
         return data
-
-    def _check(self) -> None:
-        # What has arrived meanwhile is kept: receive() gives it only once.
-        for message in self._call.receive(wait=False) or ():
-            self._buffer += ssh_pb2.BytesMessage.FromString(message).data
 
 
 def _checked_size(head: bytes | bytearray) -> int:

@@ -13,8 +13,3 @@ def read_request(call: Call) -> bytes:
     if len(messages) != 1:
         raise RpcError(Code.INTERNAL, f"{call.method} takes one message, {len(messages)} came")
     return messages[0]
-
-
-def check_alive(call: Call) -> None:
-    """Raises CallCancelled when the call is gone; for a handler that waits for something else than the call."""
-    call.receive(wait=False)

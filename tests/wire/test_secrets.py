@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,6 +26,7 @@ from pyllb.session.secrets import (
     ValueSecret,
 )
 from pyllb.session.session import Session
+from tests.unit.fssync.ends import unprivileged
 from tests.wire.peer import peer_of
 
 
@@ -119,3 +126,91 @@ def test_repr_shows_no_value() -> None:
     }
     assert "hunter2" not in repr(Secrets(sources))
     assert "EnvSecret(name='TOKEN')" in repr(Secrets(sources))
+
+
+def _exit() -> bytes:
+    raise SystemExit("the value is hunter2")
+
+
+class OwnSource:
+    """A source that is not of this package."""
+
+    def check(self) -> None:
+        """Nothing is known before."""
+
+    def read(self, *, check: Callable[[], None]) -> bytes:
+        raise LookupError("no such key in hunter2")
+
+
+class Odd:
+    """A source that breaks its promise."""
+
+    def check(self) -> None:
+        """Nothing is known before."""
+
+    def read(self, *, check: Callable[[], None]) -> bytes:
+        return "hunter2"  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("source", [CallableSecret(_fail), CallableSecret(_exit), OwnSource(), Odd()])
+def test_a_failure_shows_the_value_neither_to_the_daemon_nor_in_its_traceback(source: SecretSource) -> None:
+    session = Session([Secrets({"x": source})])
+    with peer_of(session) as peer:
+        code, text = peer.failed(GET_SECRET, request("x"))
+    (failure,) = session.failures
+    told = "".join(traceback.format_exception(failure.error))
+    assert code == Code.UNKNOWN
+    assert text.startswith("secret 'x': ")
+    assert "hunter2" not in text
+    assert "hunter2" not in told
+    seen: BaseException | None = failure.error
+    while seen is not None:
+        assert "hunter2" not in repr(seen)
+        seen = seen.__context__
+
+
+def test_a_value_that_is_no_bytes_is_refused_without_showing_it() -> None:
+    with pytest.raises(UsageError, match=r"^a secret's value is bytes, not str$"):
+        ValueSecret("hunter2")  # type: ignore[arg-type]
+
+
+def test_a_variable_that_is_too_large_is_refused_before_the_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOKEN", "x" * (MAX_SECRET + 1))
+    with pytest.raises(UsageError, match="a secret may have 512000"):
+        Secrets({"x": EnvSecret("TOKEN")}).check()
+
+
+def test_a_file_that_may_not_be_read_is_refused_before_the_solve() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        path = Path(name) / "token"
+        path.write_bytes(b"x")
+        path.chmod(0)
+        with unprivileged(), pytest.raises(UsageError, match=r"token' cannot be read: Permission denied"):
+            Secrets({"x": FileSecret(path)}).check()
+
+
+def test_a_named_pipe_is_a_secret_too_and_looking_at_it_before_takes_nothing(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    secrets = Secrets({"x": FileSecret(tmp_path / "pipe")})
+    secrets.check()
+    with peer_of(Session([secrets])) as peer:
+        call = peer.call(GET_SECRET)
+        call.send(request("x"))
+        call.close_send()
+        (tmp_path / "pipe").write_bytes(b"through a pipe")
+        assert [secrets_pb2.GetSecretResponse.FromString(m).data for m in call.receive_all()] == [b"through a pipe"]
+
+
+def test_a_named_pipe_that_nobody_writes_to_ends_with_the_session(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    session = Session([Secrets({"x": FileSecret(tmp_path / "pipe")})])
+    with peer_of(session) as peer:
+        call = peer.call(GET_SECRET)
+        call.send(request("x"))
+        call.close_send()
+        assert peer.healthy()
+        started = time.monotonic()
+        session.close()
+        assert time.monotonic() - started < 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pyllb-session-GetSecret")]

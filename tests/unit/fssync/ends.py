@@ -57,6 +57,9 @@ class PipeCall:
                 raise TimeoutError("the other end sent nothing") from None
         return messages if messages or not self._ended else None
 
+    def check(self) -> None:
+        """It is never cancelled."""
+
     def send(self, messages: Iterable[Message]) -> None:
         for message in messages:
             whole = message if isinstance(message, bytes) else b"".join(message)
@@ -138,6 +141,9 @@ class PeerEnd:
         message = self._call.receive()
         return None if message is None else [message]
 
+    def check(self) -> None:
+        """It is never cancelled."""
+
     def send(self, messages: Iterable[Message]) -> None:
         self._call.send(*(message if isinstance(message, bytes) else b"".join(message) for message in messages))
 
@@ -179,6 +185,9 @@ class OracleCall:
 
     def receive(self, *, wait: bool = True) -> list[bytes] | None:
         return self._pipe.receive(wait=wait)
+
+    def check(self) -> None:
+        """It is never cancelled."""
 
     def send(self, messages: Iterable[Message]) -> None:
         for message in messages:
