@@ -44,10 +44,11 @@ class Wishes(Value):
 
 def _solve(call: Call, **options: object) -> None:
     wishes = Wishes(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
-    from pyllb.cli.metadata import check_metadata_file, write_metadata
     from pyllb.progress import make
 
     if wishes.metadata_file is not None:
+        from pyllb.cli.metadata import check_metadata_file
+
         check_metadata_file(wishes.metadata_file)
     sink = make(wishes.progress, sys.stderr, os.environ)
     click.get_current_context().ensure_object(Settings).logs_shown = sink.shows_logs
@@ -56,6 +57,8 @@ def _solve(call: Call, **options: object) -> None:
     finally:
         sink.close()
     if wishes.metadata_file is not None:
+        from pyllb.cli.metadata import write_metadata
+
         write_metadata(wishes.metadata_file, result.metadata)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
-from pyllb.engine import private
-from pyllb.engine.probe import answers
 from pyllb.errors import NoDaemonError
 
 _ROOTFUL = "unix:///run/buildkit/buildkitd.sock"
@@ -25,6 +23,8 @@ def find(addr: str | None = None) -> str | None:
     """
     if named := addr or os.environ.get("BUILDKIT_HOST"):
         return named
+    from pyllb.engine.probe import answers
+
     return next((address for address in candidates() if answers(address)), None)
 
 
@@ -43,4 +43,6 @@ def candidates() -> Iterator[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     if runtime:
         yield f"unix://{runtime}/buildkit/buildkitd.sock"
+    from pyllb.engine import private
+
     yield private.address()
