@@ -19,7 +19,8 @@ from pyllb.client.options import Options
 from pyllb.client.result import Result
 from pyllb.client.specs.output import target_of
 from pyllb.client.task import Cancellation
-from pyllb.errors import PyllbError, UnsupportedError
+from pyllb.errors import PyllbError, SolveError, SourceLine, UnsupportedError
+from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.marshal.definition import Definition
@@ -36,6 +37,7 @@ from pyllb.session.ssh import Ssh
 T = TypeVar("T")
 
 _CONFIG = "containerimage.config"
+_EXPORTERS = "exporter.multiple"
 
 
 @attrs.frozen
@@ -80,6 +82,7 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
 
     def body() -> Mapping[str, str]:
         job.bridge.ping()
+        _check_exports(options, job.bridge.llb_caps, connection.address.text)
         lowered = compile_node(
             plan.node,
             platform=options.platform or job.bridge.platform,
@@ -92,13 +95,29 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         ref = job.bridge.solve(message, options.cache_from)
         return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
 
-    metadata = _within(job, body)
+    try:
+        metadata = _within(job, body)
+    except SolveError as error:
+        error.sources = _with_functions(error.sources, plan.node)
+        raise
     return Result(
         metadata=metadata,
         steps=job.record.steps(),
         warnings=job.record.warnings(),
         cache=job.record.cache_use(_steps(job.definition)),
         duration=time.monotonic() - begin,
+    )
+
+
+def _with_functions(sources: tuple[SourceLine, ...], node: Node) -> tuple[SourceLine, ...]:
+    """These places with the functions they stand in, which a definition's source map has no field for."""
+    files = {source.filename for source in sources if not source.function}
+    ops = postorder(node.output) if files and node.output is not None else ()
+    frames = {(id(f.code), f.instruction): f for op in ops for f in op.site.frames if f.filename in files}
+    functions = {(frame.filename, frame.range().start_line): frame.function for frame in frames.values()}
+    return tuple(
+        source if source.function else attrs.evolve(source, function=functions.get((source.filename, source.line), ""))
+        for source in sources
     )
 
 
@@ -164,6 +183,15 @@ def _message(definition: Definition, options: Options) -> ops_pb2.Definition:
         for metadata in message.metadata.values():
             metadata.ignore_cache = True
     return message
+
+
+def _check_exports(options: Options, known: frozenset[str], address: str) -> None:
+    """A daemon before 0.13 would take the first of several exporters, and say nothing of the others."""
+    if len(options.exports) > 1 and _EXPORTERS not in known:
+        raise UnsupportedError(
+            f"the daemon at {address!r} makes one output of a solve, and {len(options.exports)} are asked for; "
+            "BuildKit 0.13 or newer makes several"
+        )
 
 
 def _check_caps(definition: Definition, message: ops_pb2.Definition, known: frozenset[str], address: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -208,7 +209,18 @@ def test_an_image_that_is_asked_for_twice_is_resolved_once(daemon: Daemon, clien
     assert daemon.names().count("LLBBridge/ResolveImageConfig") == 1
 
 
+def test_several_exporters_are_not_asked_of_a_daemon_that_would_take_the_first_alone(
+    daemon: Daemon, client: Client, tmp_path: Path
+) -> None:
+    outputs = [f"type=tar,dest={tmp_path}/x.tar", "type=registry,name=r/app:1"]
+    with pytest.raises(UnsupportedError, match="makes one output of a solve, and 2 are asked for"):
+        client.solve(fs().mkfile("/a", b""), output=outputs)
+    assert "LLBBridge/Solve" not in daemon.names()
+    assert os.listdir(tmp_path) == ["daemon.sock"]
+
+
 def test_the_request_has_exporters_in_the_old_form_too(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+    daemon.llb_caps = (*LLB_CAPS, "exporter.multiple")
     client.solve(
         fs().mkfile("/a", b""),
         output=[f"type=tar,dest={tmp_path}/x.tar,source-date-epoch=0", "type=registry,name=r/app:1"],
