@@ -58,7 +58,8 @@ def show(sources: Iterable[SourceLine]) -> list[str]:
     sources = [next(same) for _, same in itertools.groupby(sources, key=lambda s: (s.filename, s.line))]
     lines: list[str] = []
     for position, source in enumerate(sources[:_FRAMES]):
-        where = f"{shown_path(source.filename)}:{source.line}" + (f" in {source.function}" if source.function else "")
+        where = f"{shown_path(source.filename)}:{source.line}"
+        where += f" in {source.function}" if source.function not in ("", "<module>") else ""
         lines.append(where if position == 0 else f"called from {where}")
         excerpt = source.excerpt() if position == 0 else source.excerpt(0)
         lines += excerpt.splitlines()

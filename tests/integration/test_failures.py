@@ -128,6 +128,8 @@ def test_a_step_in_a_helper_that_a_loop_calls_has_both_places(client: Client) ->
     inner, outer = caught.value.sources[:2]
     assert "test {word} != bad" in inner.excerpt(0)
     assert "# the loop" in outer.excerpt(0)
+    assert inner.function == "step"
+    assert outer.function == "test_a_step_in_a_helper_that_a_loop_calls_has_both_places"
 
 
 def test_a_command_that_is_not_there_is_an_exec_error(client: Client) -> None:
