@@ -71,7 +71,9 @@ class Transfers:
 
     def env(self) -> dict[str, str]:
         root = Path(__file__).resolve().parents[1]
-        return {**os.environ, "BUILDKIT_HOST": self.testbed.address, "PYTHONPATH": str(root)}
+        # With this variable each start would compile all of pyllb anew, which no installed package does.
+        kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+        return {**kept, "BUILDKIT_HOST": self.testbed.address, "PYTHONPATH": str(root)}
 
     def solve(self, target: str, *flags: str) -> list[str]:
         """The pyllb command: what its console script runs, without depending on where that was installed."""
