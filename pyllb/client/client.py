@@ -83,7 +83,8 @@ class Client:
     """A connection to a daemon. A context manager; it connects at the first call that needs it.
 
     addr: as in solve(). docker_config: the directory of the config.json with registry logins; None is $DOCKER_CONFIG,
-    else ~/.docker. Its methods may be called from several threads. It prints nothing.
+    else ~/.docker. Its methods may be called from several threads, and in a forked child, which connects anew. It
+    prints nothing.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class Client:
         self._docker_config = docker_config
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._inherited: Connection | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -105,9 +107,16 @@ class Client:
     def close(self) -> None:
         """End the connection; a solve that still runs in another thread fails."""
         with self._lock:
-            connection, self._connection = self._connection, None
+            connection, self._connection = self._own(), None
         if connection is not None:
             connection.close()
+
+    def _own(self) -> Connection | None:
+        """The connection of this process. A forked child's copy of one has no threads behind it: whoever closes it, or
+        lets it go, waits for them."""
+        if self._connection is not None and self._connection.pid != os.getpid():
+            self._inherited, self._connection = self._connection, None
+        return self._connection
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -115,9 +124,7 @@ class Client:
         from pyllb.client.connection import Connection
 
         with self._lock:
-            if self._connection is None:
-                self._connection = Connection(self.address)
-            connection = self._connection
+            connection = self._connection = self._own() or Connection(self.address)
         try:
             yield connection
         except ConnectError:

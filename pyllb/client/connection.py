@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Protocol, TypeVar
 
@@ -60,6 +61,7 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.pid = os.getpid()
         address.probe()
         self._channel = grpc.insecure_channel(address.target, options=_OPTIONS)
         self._closed = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 import subprocess
@@ -182,6 +183,46 @@ def load(path: Path) -> FS:
     made = tree()
     assert isinstance(made, FS)
     return made
+
+
+def test_a_forked_child_goes_on_with_its_parents_client_while_that_one_solves(testbed: Testbed, nonce: str) -> None:
+    script = f"""
+import os, signal, threading
+from pyllb import Client, fs
+
+class Running:
+    def __init__(self): self.started = threading.Event()
+    def update(self, status):
+        if any(vertex.started and "sleep" in vertex.name for vertex in status.vertexes): self.started.set()
+    def close(self): pass
+
+client, running = Client(), Running()
+step = fs().image("busybox").run("sleep 3; echo {nonce}")
+solving = threading.Thread(target=lambda: client.solve(step, progress=running))
+solving.start()
+assert running.started.wait(20)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)  # ends it, should it hang
+    with client:
+        client.solve(fs().mkfile("/a", b"{nonce}"))
+    os._exit(7)
+assert os.waitpid(child, 0)[1] == 7 << 8
+solving.join()
+client.solve(fs().mkfile("/b", b"{nonce}"))
+client.close()
+"""
+    env = {**os.environ, "BUILDKIT_HOST": testbed.address}
+    subprocess.run([sys.executable, "-c", script], check=True, env=env, timeout=60)
+
+
+def test_a_solve_in_a_running_event_loop_is_as_any_other(client: Client, nonce: str) -> None:
+    async def both() -> list[Result]:
+        at_once = client.solve(written(nonce))
+        return [at_once, await asyncio.to_thread(client.solve, written(nonce))]
+
+    first, second = asyncio.run(both())
+    assert (first.cache.cached, second.cache.cached) == (0, 1)
 
 
 def test_a_local_directory_is_relative_to_the_build_file(
