@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterable, Mapping
 from types import TracebackType
@@ -137,9 +138,13 @@ class Job:
         return error
 
 
+# What each hop puts before the text of a call that failed; the code is in the error already.
+_RPC = re.compile(r"rpc error: code = \w+ desc = ")
+
+
 def _session_error(error: SolveError, cause: BaseException) -> SessionError:
     made = SessionError(
-        error.message,
+        _RPC.sub("", error.message),
         sources=error.sources,
         vertex=error.vertex,
         digest=error.digest,

@@ -151,4 +151,5 @@ def _failure(call: Call, text: str, code: Code = Code.UNKNOWN) -> RpcError:
 
 def _reason(error: OSError, destination: Path) -> str:
     name = os.fsdecode(error.filename) if isinstance(error.filename, bytes | str) else ""
-    return f"cannot write {name or os.fspath(destination)!r} in {os.fspath(destination)!r}: {error.strerror or error}"
+    where = f" in {os.fspath(destination)!r}" if name not in ("", os.fspath(destination)) else ""
+    return f"cannot write {name or os.fspath(destination)!r}{where}: {error.strerror or error}"
