@@ -214,7 +214,8 @@ class TtyDisplay:
         if final:
             self._live.vertical_overflow = "visible"
         text = Text("\n", no_wrap=True, overflow="crop", end="").join(Text(line.text, line.style) for line in lines)
-        self._live.update(text, refresh=True)
+        # The last frame is drawn by stop(): drawn twice, one that is higher than the screen would stand there twice.
+        self._live.update(text, refresh=not final)
 
     def finish(self) -> None:
         if self._live is not None:

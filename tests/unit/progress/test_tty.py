@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pty
 import threading
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from pyllb.progress import make
-from pyllb.progress.tty import Colors, Drawing, Job, fit
+from pyllb.progress.tty import Colors, Drawing, Job, TtyDisplay, fit
 from pyllb.status import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWarning
 
 
@@ -146,3 +147,17 @@ def test_a_real_terminal_is_drawn_on_and_given_back() -> None:
     assert "ERROR compile" in text
     assert text.endswith("------\r\n > compile:\r\n0.500 boom\r\n------\r\n")
     assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def test_the_last_frame_is_drawn_once_so_that_a_long_one_does_not_stand_twice_above_the_screen() -> None:
+    stream = io.StringIO()
+    display = TtyDisplay(stream, colors=Colors(), log_lines=6)
+    for number in range(99):
+        display.update(_vertex(str(number), f"job {number}.", started=1.0, completed=2.0), 100.0)
+    display.paint(101.0, final=False)
+    before = stream.tell()
+    display.paint(102.0, final=True)
+    display.finish()
+
+    last = stream.getvalue()[before:]
+    assert [last.count(f"job {number}.") for number in range(99)] == [1] * 99
