@@ -111,7 +111,8 @@ class FileSend:
 def check_destination(path: Path, *, directory: bool) -> None:
     """See, before a solve, that an output can go to path: a tree (directory=True) or one file.
 
-    Raises UsageError when a file stands where a directory must be, or a directory where a file must be.
+    Raises UsageError when a file stands where a directory must be, or a directory where a file must be, or where this
+    process may not write.
     """
     try:
         found = path.stat()
@@ -124,15 +125,24 @@ def check_destination(path: Path, *, directory: bool) -> None:
         raise UsageError(f"destination {os.fspath(path)!r} is a file; this output is a tree, so name a directory")
     if not directory and posix.S_ISDIR(found.st_mode):
         raise UsageError(f"destination {os.fspath(path)!r} is a directory; this output is one file, so name a file")
+    replaced = posix.S_ISREG(found.st_mode)  # by a new file beside it
+    _check_writable(path, Path(os.path.realpath(path)).parent if replaced else path)
 
 
 def _check_parent(path: Path, *, directory: bool) -> None:
-    parent = path.absolute().parent
+    parent = Path(os.path.realpath(path)).parent
     while directory and not parent.exists() and parent != parent.parent:
         parent = parent.parent
     if not parent.is_dir():
         reason = "is not a directory" if parent.exists() else "does not exist"
         raise UsageError(f"destination {os.fspath(path)!r} cannot be made: {os.fspath(parent)!r} {reason}")
+    _check_writable(path, parent)
+
+
+def _check_writable(path: Path, place: Path) -> None:
+    needed = os.W_OK | (os.X_OK if place.is_dir() else 0)
+    if not os.access(place, needed, effective_ids=os.access in os.supports_effective_ids):
+        raise UsageError(f"destination {os.fspath(path)!r} cannot be used: {os.fspath(place)!r} may not be written to")
 
 
 def _not_usable(path: Path, error: OSError) -> str:
@@ -153,7 +163,7 @@ def _exporter_metadata(call: Call) -> Mapping[str, str]:
 
 def _receive_tree(call: Call, path: Path) -> None:
     try:
-        _make_directories(path)
+        _make_directories(Path(os.path.realpath(path)))  # what a link leads to may be missing too
     except OSError as error:
         raise RpcError(Code.UNKNOWN, f"cannot make {os.fspath(path)!r}: {error.strerror or error}") from error
     receive(call, path)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import io
 import os
+import resource
 import stat
+import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -17,7 +20,7 @@ from pyllb.session.filesend import FileSend, FileTarget, LocalTarget, StreamTarg
 from pyllb.session.fssync.packet import varint
 from pyllb.session.fssync.sender import send
 from pyllb.session.session import Session
-from tests.unit.fssync.ends import PeerEnd, in_thread
+from tests.unit.fssync.ends import PeerEnd, in_thread, unprivileged
 from tests.unit.fssync.trees import grow, manifest, nasty
 from tests.wire.peer import Peer, PeerCall, peer_of
 
@@ -55,6 +58,16 @@ def test_a_tree_is_written_where_it_was_asked_for(tmp_path: Path) -> None:
         assert push_tree(peer, tmp_path / "root", None) == (Code.OK, "")
     assert manifest(tmp_path / "new/out") == manifest(tmp_path / "root")
     assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("new", "new/out")] == [0o700, 0o700]
+
+
+def test_a_link_to_a_directory_that_is_to_come_leads_there(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/f").write_text("x")
+    (tmp_path / "out").symlink_to("build/out")
+    check_destination(tmp_path / "out", directory=True)
+    with peer_of(session(LocalTarget(tmp_path / "out"))[0]) as peer:
+        assert push_tree(peer, tmp_path / "in") == (Code.OK, "")
+    assert (tmp_path / "build/out/f").read_text() == "x"
 
 
 def test_several_platforms_may_arrive_in_one_directory_at_once(tmp_path: Path) -> None:
@@ -139,6 +152,52 @@ def test_what_is_no_regular_file_is_written_to(tmp_path: Path) -> None:
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
+@pytest.mark.parametrize("reader", [False, True])
+def test_a_pipe_whose_reader_does_not_come_or_go_on_ends_with_the_session(tmp_path: Path, reader: bool) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    fd = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK) if reader else -1
+    opened, _ = session(FileTarget(tmp_path / "pipe"))
+    with peer_of(opened) as peer:
+        push_stream(peer, bytes(1 << 20))
+        assert peer.healthy()
+        started = time.monotonic()
+        opened.close()
+        assert time.monotonic() - started < 3
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pyllb-session")]
+    if reader:
+        os.close(fd)
+
+
+def test_a_reader_that_goes_away_is_an_error(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    fd = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    with peer_of(session(FileTarget(tmp_path / "pipe"))[0]) as peer:
+        call = push_stream(peer, bytes(1 << 20))
+        assert peer.healthy()
+        os.close(fd)
+        assert "Broken pipe" in call.status()[1]
+
+
+def test_a_name_as_long_as_names_may_be_is_written(tmp_path: Path) -> None:
+    path = tmp_path / ("n" * 251 + ".tar")
+    with peer_of(session(FileTarget(path))[0]) as peer:
+        assert push_stream(peer, b"x").status() == (Code.OK, "")
+    assert path.read_bytes() == b"x"
+
+
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("old")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))  # ends a write as a full disk does, part of it done
+    try:
+        with peer_of(session(FileTarget(tmp_path / "f"))[0]) as peer:
+            code, text = push_stream(peer, b"x" * 1500).status()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (code, "File too large" in text) == (Code.UNKNOWN, True)
+    assert (os.listdir(tmp_path), (tmp_path / "f").read_text()) == (["f"], "old")
+
+
 class Sluggish(io.RawIOBase):
     """Takes three bytes at a time, as a raw file may."""
 
@@ -166,6 +225,24 @@ def test_a_stream_goes_to_an_open_file_object_which_stays_open() -> None:
         assert push_stream(peer, b"12345678", b"", b"9", metadata=second).status() == (Code.OK, "")
     assert buffer.getvalue() == b"onetwo"
     assert (sluggish.got, sluggish.flushed, sluggish.closed) == (b"123456789", 1, False)
+
+
+class Full(Sluggish):
+    """Would block, as a raw file that does not block says it: None, or nothing written."""
+
+    def __init__(self, answer: int | None) -> None:
+        super().__init__()
+        self._answer = answer
+
+    def write(self, data: object) -> int:
+        return self._answer  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("answer", [None, 0])
+def test_a_file_object_that_takes_nothing_is_an_error_and_not_a_hole(answer: int | None) -> None:
+    with peer_of(session(StreamTarget(Full(answer)))[0]) as peer:
+        code, text = push_stream(peer, b"x").status()
+    assert (code, "it takes nothing" in text) == (Code.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(
@@ -228,6 +305,23 @@ def test_a_destination_of_the_wrong_kind_is_an_error_that_names_it(
 def test_a_destination_that_is_there_or_can_be_made_is_fine(tmp_path: Path, name: str, directory: bool) -> None:
     _places(tmp_path)
     check_destination(tmp_path / name, directory=directory)
+
+
+@pytest.mark.parametrize(
+    ("name", "directory"), [("", True), ("new", True), ("a/b", True), ("new", False), ("f", False), ("link", False)]
+)
+def test_a_destination_without_the_right_to_write_is_an_error_before_the_solve(name: str, directory: bool) -> None:
+    with tempfile.TemporaryDirectory() as closed:
+        os.chmod(closed, 0o755)
+        (Path(closed) / "f").write_text("theirs")
+        (Path(closed) / "link").symlink_to("g")
+        with unprivileged(), pytest.raises(UsageError, match=f"{closed}' may not be written to"):
+            check_destination(Path(closed) / name, directory=directory)
+
+
+def test_a_device_needs_no_right_to_its_directory() -> None:
+    with unprivileged():
+        check_destination(Path("/dev/null"), directory=False)
 
 
 def test_a_relative_destination_is_looked_for_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
