@@ -6,20 +6,17 @@ import base64
 import binascii
 import json
 import os
-import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import attrs
+
+from pyllb.session.helper import HelperError, run_helper
+from pyllb.value import Value
 
 # The registry of Docker Hub goes by the address that its login has always been kept under.
 _HUB_KEY = "https://index.docker.io/v1/"
 _HUB_HOSTS = frozenset({"registry-1.docker.io", "index.docker.io", "docker.io"})
-# The daemon gives up on an answer after 60 s; this names the helper before that.
-_HELPER_TIMEOUT = 45.0
-_POLL = 0.1
 _NOT_FOUND = "credentials not found in native keychain"
 _TOKEN_USER = "<token>"
 
@@ -28,8 +25,8 @@ class CredentialsError(Exception):
     """A login exists, as far as the configuration says, but cannot be had."""
 
 
-@attrs.frozen
-class Credentials:
+@attrs.frozen(eq=False, repr=False)
+class Credentials(Value):
     """A login at a registry. username "": the secret is an identity token; both "": anonymous."""
 
     username: str = ""
@@ -39,8 +36,8 @@ class Credentials:
 ANONYMOUS = Credentials()
 
 
-@attrs.frozen
-class DockerConfig:
+@attrs.frozen(eq=False, repr=False)
+class DockerConfig(Value):
     """A directory with a config.json, as the docker command keeps it; it is read at each question.
 
     directory: None for $DOCKER_CONFIG, else ~/.docker. $DOCKER_AUTH_CONFIG, a JSON text with `auths`, goes first.
@@ -61,15 +58,17 @@ class DockerConfig:
             return found
         path = self.path()
         config = _parse(_read(path), str(path))
-        helper = _mapping(config, "credHelpers", str(path)).get(key, config.get("credsStore"))
+        helper = _helper(config, key, str(path))
         if helper:
             return _from_helper(f"docker-credential-{helper}", key, check)
         return _from_auths(config, key, str(path)) or ANONYMOUS
 
     def path(self) -> Path:
         """Where the config.json is read from."""
-        default = os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker"
-        return Path(self.directory or default) / "config.json"
+        if self.directory is not None:
+            return self.directory / "config.json"
+        # A user without a home, as containers run them, gets a path that no file has: `~` stays as it is.
+        return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"
 
 
 def _read(path: Path) -> str:
@@ -84,7 +83,7 @@ def _read(path: Path) -> str:
 def _parse(text: str, name: str) -> Mapping[str, object]:
     try:
         value = json.loads(text) if text.strip() else {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CredentialsError(f"{name} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise CredentialsError(f"{name} is not a JSON object")
@@ -96,6 +95,15 @@ def _mapping(config: Mapping[str, object], key: str, name: str) -> Mapping[str, 
     if not isinstance(value, dict):
         raise CredentialsError(f"{key} in {name} is not a JSON object")
     return value
+
+
+def _helper(config: Mapping[str, object], key: str, name: str) -> str:
+    """The helper for a registry, without the beginning of its name; "" for none."""
+    own = _mapping(config, "credHelpers", name)
+    field, helper = ("credHelpers", own[key]) if key in own else ("credsStore", config.get("credsStore") or "")
+    if not isinstance(helper, str):
+        raise CredentialsError(f"{field} in {name} is not a string")
+    return helper
 
 
 def _from_auths(config: Mapping[str, object], key: str, name: str) -> Credentials | None:
@@ -128,51 +136,32 @@ def _from_auth(auth: str, key: str, name: str) -> Credentials:
 
 
 def _host(url: str) -> str:
-    return urlsplit(url).netloc if "://" in url else url.partition("/")[0]
+    return url.partition("://")[2].partition("/")[0] if "://" in url else url.partition("/")[0]
 
 
 def _from_helper(program: str, key: str, check: Callable[[], None]) -> Credentials:
-    code, out, err = _run(program, key, check)
+    try:
+        code, out, err = run_helper(program, key, check)
+    except HelperError as error:
+        raise CredentialsError(str(error)) from error
     if code:
         # Helpers tell on stdout what went wrong; this very text means that there is no login.
         if _NOT_FOUND in out:
             return ANONYMOUS
-        said = (out.strip() or err.strip())[:1000] or "nothing"
+        told = "" if '"Secret"' in out else out.strip()
+        said = (told or err.strip())[:1000] or "nothing"
         raise CredentialsError(f"{program} ended with {code} when asked for {key}, and said: {said}")
-    try:
-        answer = json.loads(out)
-        username, secret = answer["Username"], answer["Secret"]
-    except (ValueError, KeyError, TypeError):
+    answer = _json(out)
+    username, secret = (answer.get(name) for name in ("Username", "Secret")) if isinstance(answer, dict) else ("", None)
+    if not (isinstance(username, str) and isinstance(secret, str)):
         # What it printed may hold the secret: it is not shown.
-        raise CredentialsError(f"{program} answered for {key} with something else than Username and Secret") from None
-    return Credentials("" if username == _TOKEN_USER else str(username), str(secret))
+        raise CredentialsError(f"{program} answered for {key} with something else than Username and Secret")
+    return Credentials("" if username == _TOKEN_USER else username, secret)
 
 
-def _run(program: str, key: str, check: Callable[[], None]) -> tuple[int, str, str]:
+def _json(text: str) -> object:
+    """The value of a JSON text; None of what is none."""
     try:
-        child = subprocess.Popen(
-            [program, "get"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-    except OSError as error:
-        reason = "is not on the PATH" if isinstance(error, FileNotFoundError) else f"does not start: {error}"
-        raise CredentialsError(f"{program}, which the docker configuration names, {reason}") from error
-    with child:
-        try:
-            out, err = _communicate(child, key.encode(), check)
-        except BaseException:
-            child.kill()
-            raise
-    return child.returncode, out.decode(errors="replace"), err.decode(errors="replace")
-
-
-def _communicate(child: subprocess.Popen[bytes], question: bytes, check: Callable[[], None]) -> tuple[bytes, bytes]:
-    end = time.monotonic() + _HELPER_TIMEOUT
-    to_send: bytes | None = question
-    while True:
-        try:
-            return child.communicate(to_send, timeout=_POLL)
-        except subprocess.TimeoutExpired:
-            to_send = None  # it goes on with what it was given first
-            check()
-            if time.monotonic() > end:
-                raise CredentialsError(f"a credential helper did not answer within {_HELPER_TIMEOUT:.0f} s") from None
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None

@@ -15,6 +15,8 @@ from typing import TypeAlias
 import attrs
 import hpack
 
+from pyllb.value import Value
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 Headers: TypeAlias = tuple[tuple[str, str], ...]
 
@@ -61,39 +63,39 @@ class ProtocolError(Exception):
         self.code = code
 
 
-@attrs.frozen
-class HeadersReceived:
+@attrs.frozen(eq=False, repr=False)
+class HeadersReceived(Value):
     """A whole header block of a stream: a request, a response, or trailers."""
 
     stream: int
     headers: Headers
 
 
-@attrs.frozen
-class DataReceived:
+@attrs.frozen(eq=False, repr=False)
+class DataReceived(Value):
     """Bytes of a stream, in order. The parts are views of the buffer that was handed in: use them, do not keep them."""
 
     stream: int
     parts: list[memoryview]
 
 
-@attrs.frozen
-class StreamEnded:
+@attrs.frozen(eq=False, repr=False)
+class StreamEnded(Value):
     """The peer sends nothing more on this stream."""
 
     stream: int
 
 
-@attrs.frozen
-class StreamReset:
+@attrs.frozen(eq=False, repr=False)
+class StreamReset(Value):
     """The stream is gone, in both directions."""
 
     stream: int
     code: int
 
 
-@attrs.frozen
-class GoawayReceived:
+@attrs.frozen(eq=False, repr=False)
+class GoawayReceived(Value):
     """The peer opens or takes no more streams; those up to `last` go on."""
 
     last: int
@@ -104,7 +106,7 @@ class GoawayReceived:
 Event: TypeAlias = HeadersReceived | DataReceived | StreamEnded | StreamReset | GoawayReceived
 
 
-@attrs.define(eq=False)
+@attrs.define(eq=False, repr=False)
 class _Stream:
     send_window: int
     receive_window: int

@@ -16,6 +16,7 @@ from pyllb.errors import UsageError
 from pyllb.session.call import Call, CallCancelled, Code, Handler, RpcError
 from pyllb.session.special import Check, read_special
 from pyllb.session.unary import read_request
+from pyllb.value import Value
 
 GET_SECRET = "/moby.buildkit.secrets.v1.Secrets/GetSecret"
 MAX_SECRET = 500 * 1024
@@ -38,8 +39,8 @@ class SecretSource(Protocol):
         """
 
 
-@attrs.frozen
-class FileSecret:
+@attrs.frozen(eq=False, repr=False)
+class FileSecret(Value):
     """A secret in a file. What is read is what the file holds when the step starts."""
 
     path: Path = attrs.field(converter=Path)
@@ -64,8 +65,8 @@ class FileSecret:
             raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
 
 
-@attrs.frozen
-class EnvSecret:
+@attrs.frozen(eq=False, repr=False)
+class EnvSecret(Value):
     """A secret in an environment variable of this process."""
 
     name: str
@@ -82,8 +83,8 @@ class EnvSecret:
             raise UsageError(f"the environment variable {self.name!r} is not set") from None
 
 
-@attrs.frozen
-class ValueSecret:
+@attrs.frozen(eq=False, repr=False)
+class ValueSecret(Value):
     """A secret given as bytes."""
 
     value: bytes = attrs.field(repr=False)
@@ -101,8 +102,8 @@ class ValueSecret:
         return self.value
 
 
-@attrs.frozen
-class CallableSecret:
+@attrs.frozen(eq=False, repr=False)
+class CallableSecret(Value):
     """A secret that a function returns, called each time the daemon asks, in a thread of the session."""
 
     function: Callable[[], bytes] = attrs.field(repr=False)

@@ -28,12 +28,13 @@ from pyllb.session.http2 import (
     grouped,
 )
 from pyllb.session.served import RECEIVE_BUDGET, ServedCall
+from pyllb.value import Shown
 
 _MAX_FAILURES = 100
 
 
-@attrs.frozen(eq=False)
-class Failure:
+@attrs.frozen(eq=False, repr=False)
+class Failure(Shown):
     """A call that ended in an error of this side. error: what the handler raised."""
 
     method: str

@@ -15,6 +15,7 @@ from pyllb._pb import ssh_pb2
 from pyllb.errors import NotThereYet, UsageError
 from pyllb.session.call import Call, Code, Handler, RpcError
 from pyllb.session.unary import read_request
+from pyllb.value import Value
 
 CHECK_AGENT = "/moby.sshforward.v1.SSH/CheckAgent"
 FORWARD_AGENT = "/moby.sshforward.v1.SSH/ForwardAgent"
@@ -31,8 +32,8 @@ _AGENT_TIMEOUT = 2.0
 _POLL = 0.1
 
 
-@attrs.frozen
-class SshAgent:
+@attrs.frozen(eq=False, repr=False)
+class SshAgent(Value):
     """The agent behind one id. path: its unix socket; None for $SSH_AUTH_SOCK."""
 
     path: Path | None = attrs.field(default=None, converter=attrs.converters.optional(Path))

@@ -6,6 +6,9 @@ import base64
 import json
 import os
 import stat
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from pyllb._pb import auth_pb2
+from pyllb.session import helper
 from pyllb.session.auth import CREDENTIALS, Auth
 from pyllb.session.call import Code
 from pyllb.session.dockerconfig import ANONYMOUS, Credentials, CredentialsError, DockerConfig
 from pyllb.session.session import Session
+from tests.unit.fssync.ends import unprivileged
 from tests.wire.peer import Peer, peer_of
 
 
@@ -141,6 +146,18 @@ WRONG = {
     "a missing helper": ({"credsStore": "nope"}, None, "docker-credential-nope, .*, is not on the PATH"),
     "a failing helper": ({"credsStore": "x"}, "echo locked >&2; exit 3", "docker-credential-x ended with 3 .*: locked"),
     "a helper that babbles": ({"credsStore": "x"}, "echo s3cret", "answered for r.io with something else than"),
+    "a helper that tells and fails": (
+        {"credsStore": "x"},
+        """echo '{"Username":"me","Secret":"s3cret"}'; echo disk full >&2; exit 1""",
+        "ended with 1 .*: disk full",
+    ),
+    "a helper without an end": ({"credsStore": "x"}, "exec yes s3cret", "docker-credential-x .* more than"),
+    "a helper that is noisy without an end": ({"credsStore": "x"}, "exec yes >&2", "docker-credential-x .* more than"),
+    "a helper that answers a number": ({"credsStore": "x"}, "echo 7", "answered for r.io with something else than"),
+    "a helper without a secret": ({"credsStore": "x"}, """echo '{"Username":"me","Secret":null}'""", "something else"),
+    "a helper that is no program": ({"credsStore": {"a": "b"}}, None, "credsStore in .*config.json is not a string"),
+    "a helper that is a list": ({"credHelpers": {"r.io": ["x"]}}, None, "credHelpers in .*config.json is not a string"),
+    "brackets without an end": ("[" * 100_000, None, "config.json is not JSON"),
 }
 
 
@@ -153,6 +170,59 @@ def test_a_configuration_that_cannot_be_used_is_an_error_with_its_name(home: Pat
     with pytest.raises(CredentialsError, match=message) as caught:
         DockerConfig().credentials("r.io")
     assert "s3cret" not in str(caught.value)
+
+
+def test_a_helper_that_is_killed_or_does_not_listen_is_an_error_of_its_own(home: Path) -> None:
+    write_config(home / ".docker", {"credsStore": "x"})
+    write_helper(home, "x", "kill -9 $$")
+    with pytest.raises(
+        CredentialsError, match=r"docker-credential-x ended with -9 when asked for r.io, and said: nothing"
+    ):
+        DockerConfig().credentials("r.io")
+    write_helper(home, "x", """exec <&-; sleep 0.1; echo '{"Username":"me","Secret":"pw"}'""")
+    assert DockerConfig().credentials("r.io" * 100_000) == Credentials("me", "pw")
+
+
+def test_a_helper_that_leaves_a_child_behind_has_answered(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper, "TIMEOUT", 5.0)
+    write_helper(home, "x", """echo '{"Username":"me","Secret":"pw"}'; sleep 8 &""")
+    write_config(home / ".docker", {"credsStore": "x"})
+    assert DockerConfig().credentials("r.io") == Credentials("me", "pw")
+
+
+def test_a_helper_that_takes_too_long_is_named_and_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(helper, "TIMEOUT", 0.3)
+    write_helper(home, "x", 'echo $$ > "$HOME/pid"; exec sleep 60')
+    write_config(home / ".docker", {"credsStore": "x"})
+    with pytest.raises(CredentialsError, match="docker-credential-x did not answer"):
+        DockerConfig().credentials("r.io")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((home / "pid").read_text()), 0)
+
+
+def test_an_odd_address_in_the_configuration_is_in_nobodys_way(home: Path) -> None:
+    write_config(home / ".docker", {"auths": {"https://[odd": {}, "https://r.io/v1/": {"auth": encoded("me:pw")}}})
+    assert DockerConfig().credentials("r.io") == Credentials("me", "pw")
+    assert DockerConfig().credentials("s.io") == ANONYMOUS
+
+
+def test_a_user_without_a_home_is_anonymous() -> None:
+    code = "import os; from pyllb.session.dockerconfig import *"
+    code += "; os.setuid(54321); print(DockerConfig().credentials('r.io') == ANONYMOUS)"
+    environment = {name: value for name, value in os.environ.items() if name not in ("HOME", "DOCKER_CONFIG")}
+    command = [sys.executable, "-c", code]
+    environment["PYTHONPATH"] = os.pathsep.join(sys.path)
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_a_configuration_that_may_not_be_read_is_an_error() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o755)
+        write_config(Path(name), {})
+        (Path(name) / "config.json").chmod(0)
+        with unprivileged(), pytest.raises(CredentialsError, match=r"config.json cannot be read: .*Permission denied"):
+            DockerConfig(Path(name)).credentials("r.io")
 
 
 def test_the_daemon_is_told_why_there_is_no_login(home: Path, peer: Peer) -> None:
