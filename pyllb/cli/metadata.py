@@ -14,9 +14,11 @@ from pyllb.errors import UsageError
 
 def check_metadata_file(path: str) -> None:
     """Make sure, before a build runs, that the file can be written. Raises UsageError."""
-    folder = os.path.dirname(path) or "."
+    folder = os.path.dirname(os.path.realpath(path))
     if os.path.isdir(path):
         raise UsageError(f"--metadata-file {path!r} is a directory; name a file")
+    if _is_stream(path):
+        return
     if not os.path.isdir(folder):
         raise UsageError(f"--metadata-file {path!r}: there is no directory {folder!r}")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -24,16 +26,22 @@ def check_metadata_file(path: str) -> None:
 
 
 def write_metadata(path: str, metadata: Mapping[str, str]) -> None:
-    """Write the file whole or not at all: beside it first, then in its place.
+    """Write the file whole or not at all: beside it first, then in its place. What a link leads to is replaced, and
+    what is no regular file, such as /dev/stdout or a named pipe, is written to.
 
     A value that is base64 of a JSON object which is not empty stands as that object, any other as a string. Mirrors
     buildctl's --metadata-file (0.33.1).
     """
-    values = {key: _value(metadata[key]) for key in sorted(metadata)}
-    handle, half = tempfile.mkstemp(prefix=".pyllb-", dir=os.path.dirname(path) or ".")
+    text = json.dumps({key: _value(metadata[key]) for key in sorted(metadata)}, indent=2, ensure_ascii=False)
+    if _is_stream(path):
+        with open(path, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        return
+    path = os.path.realpath(path)
+    handle, half = tempfile.mkstemp(prefix=".pyllb-", dir=os.path.dirname(path))
     try:
         with open(handle, "w", encoding="utf-8") as stream:
-            json.dump(values, stream, indent=2, ensure_ascii=False)
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         os.chmod(half, 0o666 & ~_umask())
@@ -41,6 +49,11 @@ def write_metadata(path: str, metadata: Mapping[str, str]) -> None:
     except BaseException:
         os.unlink(half)
         raise
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it is a terminal, a pipe or another device, which can be written to and not replaced."""
+    return os.path.exists(path) and not os.path.isfile(path)
 
 
 def _umask() -> int:

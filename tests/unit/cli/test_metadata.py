@@ -55,6 +55,28 @@ def test_the_file_is_replaced_whole_with_the_usual_mode(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["meta.json"]
 
 
+def test_what_a_link_leads_to_is_replaced_and_not_the_link(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "meta.json").symlink_to("real/meta.json")
+    check_metadata_file(str(tmp_path / "meta.json"))
+    write_metadata(str(tmp_path / "meta.json"), {"a": "b"})
+
+    assert (tmp_path / "meta.json").is_symlink()
+    assert json.loads((tmp_path / "real/meta.json").read_text()) == {"a": "b"}
+
+
+def test_a_named_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        check_metadata_file(str(tmp_path / "pipe"))
+        write_metadata(str(tmp_path / "pipe"), {"a": "b"})
+        assert json.loads(os.read(reader, 100)) == {"a": "b"}
+    finally:
+        os.close(reader)
+    assert (tmp_path / "pipe").is_fifo()
+
+
 @pytest.mark.parametrize("place", [".", "missing/meta.json"])
 def test_a_place_that_cannot_be_is_refused_before_the_build(place: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--metadata-file"):
