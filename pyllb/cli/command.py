@@ -90,6 +90,7 @@ def run(arguments: list[str]) -> int:
     settings = Settings()
     try:
         result = group.main(arguments, prog_name="pyllb", standalone_mode=False, obj=settings)
+        sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
     except click.Abort as error:  # what click makes of KeyboardInterrupt and of a closed stdin

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import click
 
 from pyllb.cli.load import near
 from pyllb.cli.source import show
-from pyllb.errors import ExecError, PyllbError, SolveError
+from pyllb.errors import ExecError, NotThereYet, PyllbError, SolveError
 
 _LOG_LINES = 20
 
@@ -34,13 +35,17 @@ def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False
         return out + _message(error)
     if isinstance(error, click.ClickException):
         return out + _usage(error)
+    if isinstance(error, OSError) and error.strerror:
+        place = "" if error.filename is None else f"{os.fspath(error.filename)!r}: "
+        return [*out, f"error: {place}{error.strerror}"]
     text = f": {error}" if str(error) else ""
     out.append(f"error: unexpected {type(error).__name__}{text}")
     return out if debug else [*out, "this is a fault in pyllb, not in the build; --debug shows where"]
 
 
 def _message(error: PyllbError) -> list[str]:
-    out = f"error: {error.message}".splitlines()
+    kind = "not there yet: " if isinstance(error, NotThereYet) else ""
+    out = f"error: {kind}{error.message}".splitlines()
     if isinstance(error, ExecError):
         if error.command not in error.message:
             out.append(f"command: {error.command}")

@@ -44,7 +44,7 @@ def install(*, source: str = "auto", say: Say | None = None, timeout: float = 30
     if source not in ("auto", "release", "module"):
         raise ValueError(f"install source {source!r} is none of auto, release, module")
     if sys.platform != "linux":
-        raise NotThereYet(f"installing a daemon on {sys.platform!r} is not there yet; it runs on linux")
+        raise NotThereYet(f"installing a daemon on {sys.platform!r}; it runs on linux")
     tell = say or _silent
     with locked(cache_directory() / "install.lock"):
         place = installed()

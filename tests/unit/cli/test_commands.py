@@ -195,6 +195,33 @@ def test_a_reader_that_leaves_ends_the_command_quietly(project: Path, unbuffered
         assert process.wait(30) == 1
 
 
+@pytest.mark.parametrize(
+    ("redirect", "words", "message"),
+    [
+        ("> /dev/full", ("dump", ":needs", "--name", "a"), "No space left on device"),
+        ("> /dev/full", ("ls",), "No space left on device"),
+        (">&-", ("dump", ":needs", "--name", "a"), "Bad file descriptor"),
+        (">&-", ("ls",), "Bad file descriptor"),
+    ],
+)
+def test_a_stdout_that_takes_nothing_is_told_in_a_line(
+    project: Path, redirect: str, words: tuple[str, ...], message: str
+) -> None:
+    script = f'exec "$@" {redirect}'
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, "sh", sys.executable, "-W", "error", "-m", "pyllb.cli", *words],
+        cwd=project,
+        env=env,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+
+    text = done.stderr.decode().replace("a print of the build file\n", "")
+    assert (done.returncode, text) == (1, f"error: {message}\n")
+
+
 def test_ls_lists_targets_with_docs_and_flags(project: Path) -> None:
     done = run(project, "ls")
     assert done.returncode == 0, done.stderr

@@ -112,6 +112,17 @@ def test_a_fault_of_our_own_is_short_and_debug_shows_where() -> None:
     assert shown[-1] == "error: unexpected KeyError: 'missing'"
 
 
+def test_what_the_system_refuses_is_no_fault_of_ours() -> None:
+    assert lines(OSError(28, "No space left on device")) == ["error: No space left on device"]
+    assert lines(PermissionError(13, "Permission denied", "/a")) == ["error: '/a': Permission denied"]
+
+
+def test_what_is_to_come_says_so() -> None:
+    assert lines(errors.NotThereYet("the build cache of type=s3")) == [
+        "error: not there yet: the build cache of type=s3"
+    ]
+
+
 def test_a_message_of_several_lines_keeps_them() -> None:
     assert lines(errors.NoDaemonError("none found\nuse --addr\nor start one")) == [
         "error: none found",
