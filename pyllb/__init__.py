@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
     from pyllb.dsl.constraints import progress_group, resources
     from pyllb.dsl.exec import proxy
-    from pyllb.dsl.fs import FS, diff, fs, git, http, image, local, merge
+    from pyllb.dsl.fs import FS, fs, git, http, image, local
+    from pyllb.dsl.graph import diff, merge
     from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
     from pyllb.dsl.target import Target, target
     from pyllb.errors import PyllbError
@@ -66,14 +67,14 @@ _HOMES = {
     "cache": "pyllb.dsl.mounts",
     "chain": "pyllb.dsl.actions",
     "copy": "pyllb.dsl.actions",
-    "diff": "pyllb.dsl.fs",
+    "diff": "pyllb.dsl.graph",
     "dump": "pyllb.client",
     "fs": "pyllb.dsl.fs",
     "git": "pyllb.dsl.fs",
     "http": "pyllb.dsl.fs",
     "image": "pyllb.dsl.fs",
     "local": "pyllb.dsl.fs",
-    "merge": "pyllb.dsl.fs",
+    "merge": "pyllb.dsl.graph",
     "mkdir": "pyllb.dsl.actions",
     "mkfile": "pyllb.dsl.actions",
     "progress_group": "pyllb.dsl.constraints",

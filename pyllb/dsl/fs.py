@@ -5,23 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-import attrs
-
-from pyllb.dsl import actions, check, exec, sources
-from pyllb.dsl.config import Configured
+from pyllb.dsl import actions, check, exec
 from pyllb.dsl.constraints import constraints
+from pyllb.dsl.start import Started, with_platform
 from pyllb.errors import OptionError
 from pyllb.ir.files import Chain, FileAction
-from pyllb.ir.meta import EMPTY_META, Meta
+from pyllb.ir.meta import EMPTY_META
 from pyllb.ir.mounts import Mount
-from pyllb.ir.ops import DiffOp, ExecOp, FileOp, MergeOp, Output, SourceOp
+from pyllb.ir.ops import ExecOp, FileOp, Output
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from pyllb.dsl.sources import Differ, GitTime, PathLike, ResolveMode
-    from pyllb.ir.constraints import Constraints, LinuxResources, ProgressGroup
+    from pyllb.ir.constraints import LinuxResources, ProgressGroup
     from pyllb.ir.meta import Network, Security
     from pyllb.ir.ops import ProxyEnv
     from pyllb.ir.platform import Platform
@@ -29,7 +26,7 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
-class FS(Configured):
+class FS(Started):
     """A filesystem, with the values that the next command sees and the image config gets. `fs()` makes an empty one.
 
     Immutable: every method returns a new one and nothing is read, run or fetched before solve, dump or a read of the
@@ -37,212 +34,6 @@ class FS(Configured):
     """
 
     __slots__ = ()
-
-    def image(
-        self,
-        ref: str,
-        *,
-        platform: str | Platform | None = None,
-        resolve_mode: ResolveMode = "default",
-        checksum: str | None = None,
-        layer_limit: int | None = None,
-        internal: bool = False,
-        filters: Iterable[str] = (),
-        name: str | None = None,
-        description: Mapping[str, str] | None = None,
-        ignore_cache: bool = False,
-        export_cache: bool | None = None,
-        group: str | ProgressGroup | None = None,
-    ) -> FS:
-        """Start from an image of a registry. Its config lies under the values of this state.
-
-        ref: "golang", "golang:1.25", "registry.example.com/team/app@sha256:...". platform: None is the state's, then
-        the solve's. resolve_mode: "pull" always asks the registry, "local" takes what the daemon has. checksum: digest
-        that the manifest must have. layer_limit: only the first layers. internal: the daemon keeps the record for
-        itself. name: shown by progress, None is the reference. The others: see `run`.
-
-        Raises RefError for the reference or a digest, OptionError for the rest and when this state has content.
-
-        LLB: SourceOp docker-image://. Mirrors client/llb Image (BuildKit 0.33.1).
-        """
-        options = self._source_constraints(
-            "image", platform, filters, name, description, ignore_cache, export_cache, group
-        )
-        op = sources.image_op(
-            ref,
-            options,
-            here(),
-            resolve_mode=resolve_mode,
-            checksum=checksum,
-            layer_limit=layer_limit,
-            internal=internal,
-        )
-        return self._source(op, attrs.evolve(self.meta, image=op))
-
-    def local(
-        self,
-        path: str | PathLike,
-        *,
-        include: Iterable[str] = (),
-        exclude: Iterable[str] = (),
-        follow: Iterable[str] = (),
-        shared_key: str | None = None,
-        differ: Differ | None = None,
-        metadata_only: bool = False,
-        metadata_except: Iterable[str] = (),
-        name: str | None = None,
-        custom_name: str | None = None,
-        platform: str | Platform | None = None,
-        filters: Iterable[str] = (),
-        description: Mapping[str, str] | None = None,
-        ignore_cache: bool = False,
-        export_cache: bool | None = None,
-        group: str | ProgressGroup | None = None,
-    ) -> FS:
-        """Start from a directory of the client.
-
-        path: relative to the file of this call (to the current directory when that is no file). include, exclude:
-        patterns as in .dockerignore, relative to the directory. follow: paths whose symbolic links are sent with what
-        they point to. shared_key: directories with the same key and name are kept as one by the daemon. differ: what
-        decides that a file is sent again, "metadata" (None too) or "none", which sends all. metadata_only: sends names
-        and modes and no content, but of metadata_except. name: the source's name in LLB and for `buildctl --local`;
-        None is "context" for ".", else the last part of path. custom_name: shown by progress. The others: see `run`.
-
-        Raises OptionError.
-
-        LLB: SourceOp local://. Mirrors client/llb Local (BuildKit 0.33.1).
-        """
-        options = self._source_constraints(
-            "local", platform, filters, custom_name, description, ignore_cache, export_cache, group
-        )
-        op = sources.local_op(
-            path,
-            options,
-            here(),
-            name=name,
-            include=include,
-            exclude=exclude,
-            follow=follow,
-            shared_key=shared_key,
-            differ=differ,
-            metadata_only=metadata_only,
-            metadata_except=metadata_except,
-        )
-        return self._source(op, self.meta)
-
-    def git(
-        self,
-        url: str,
-        *,
-        ref: str | None = None,
-        subdir: str | None = None,
-        keep_git_dir: bool = False,
-        submodules: bool = True,
-        checksum: str | None = None,
-        mtime: GitTime | None = None,
-        fetch_by_commit: bool = False,
-        bundle: str | None = None,
-        checkout_bundle: bool = False,
-        auth_token_secret: str | None = None,
-        auth_header_secret: str | None = None,
-        known_hosts: str | Iterable[str] | None = None,
-        ssh_id: str | None = None,
-        platform: str | Platform | None = None,
-        filters: Iterable[str] = (),
-        name: str | None = None,
-        description: Mapping[str, str] | None = None,
-        ignore_cache: bool = False,
-        export_cache: bool | None = None,
-        group: str | ProgressGroup | None = None,
-    ) -> FS:
-        """Start from a git repository.
-
-        url: https, http, ssh or git, or `git@host:path`; its fragment may say `#ref:subdir`. ref: branch, tag or
-        commit; None is the remote's HEAD. subdir: the part of the tree. keep_git_dir: keep .git. checksum: the commit
-        that ref must be. mtime: what files are stamped with, "checkout" (None too) or "commit". fetch_by_commit: fetch
-        checksum without asking for ref. bundle: history from `docker-image+blob://...` instead of the remote;
-        checkout_bundle: the commit as one bundle file. auth_token_secret, auth_header_secret: ids of secrets for
-        https, None is GIT_AUTH_TOKEN and GIT_AUTH_HEADER, "" is none. known_hosts: lines of the ssh host's keys; None
-        takes any key, as no host is asked for its keys by itself. ssh_id: of the ssh agent, None is "default".
-        The others: see `run`.
-
-        Raises RefError for the URL or checksum, OptionError for the rest.
-
-        LLB: SourceOp git://. Mirrors client/llb Git (BuildKit 0.33.1).
-        """
-        options = self._source_constraints(
-            "git", platform, filters, name, description, ignore_cache, export_cache, group
-        )
-        op = sources.git_op(
-            url,
-            options,
-            here(),
-            ref=ref,
-            subdir=subdir,
-            keep_git_dir=keep_git_dir,
-            submodules=submodules,
-            checksum=checksum,
-            mtime=mtime,
-            fetch_by_commit=fetch_by_commit,
-            bundle=bundle,
-            checkout_bundle=checkout_bundle,
-            auth_token_secret=auth_token_secret,
-            auth_header_secret=auth_header_secret,
-            known_hosts=known_hosts,
-            ssh_id=ssh_id,
-        )
-        return self._source(op, self.meta)
-
-    def http(
-        self,
-        url: str,
-        *,
-        checksum: str | None = None,
-        filename: str | None = None,
-        mode: int | str | None = None,
-        owner: str | int | None = None,
-        auth_secret: str | None = None,
-        accept: str | None = None,
-        user_agent: str | None = None,
-        pgp_key: str | None = None,
-        pgp_signature: str | None = None,
-        platform: str | Platform | None = None,
-        filters: Iterable[str] = (),
-        name: str | None = None,
-        description: Mapping[str, str] | None = None,
-        ignore_cache: bool = False,
-        export_cache: bool | None = None,
-        group: str | ProgressGroup | None = None,
-    ) -> FS:
-        """Start from one downloaded file.
-
-        url: https or http. checksum: "sha256:..." of the file. filename: None is the server's or the URL's last part.
-        mode: permission bits, None is 0o600. owner: numbers, "1000:1000". auth_secret: id of the secret that is the
-        Authorization header. accept, user_agent: request headers. pgp_key, pgp_signature: armoured texts, the file
-        must be signed so. The others: see `run`.
-
-        Raises RefError for checksum, OptionError for the rest.
-
-        LLB: SourceOp with the URL. Mirrors client/llb HTTP (BuildKit 0.33.1).
-        """
-        options = self._source_constraints(
-            "http", platform, filters, name, description, ignore_cache, export_cache, group
-        )
-        op = sources.http_op(
-            url,
-            options,
-            here(),
-            checksum=checksum,
-            filename=filename,
-            mode=mode,
-            owner=owner,
-            auth_secret=auth_secret,
-            accept=accept,
-            user_agent=user_agent,
-            pgp_key=pgp_key,
-            pgp_signature=pgp_signature,
-        )
-        return self._source(op, self.meta)
 
     def run(
         self,
@@ -326,7 +117,7 @@ class FS(Configured):
             site=here(),
         )
         output = self.output if readonly_root else Output(op)  # the root sorts first, so its result is number 0
-        return FS(output, _with_platform(self.meta, options), self.spec, op)
+        return FS(output, with_platform(self.meta, options), self.spec, op)
 
     def mount(self, target: str) -> FS:
         """The changed filesystem of the bind mount at target, of the `run` this is the result of.
@@ -339,7 +130,7 @@ class FS(Configured):
         found = exec.find_mount(self.exec, target)
         assert self.exec is not None  # find_mount raises
         origin = self if found.origin is None else found.origin  # the root is this filesystem
-        meta = _with_platform(origin.meta, self.exec.constraints)
+        meta = with_platform(origin.meta, self.exec.constraints)
         return FS(self.exec.output_of(found), meta, origin.spec)
 
     def file(
@@ -469,39 +260,6 @@ class FS(Configured):
             raise OptionError(f"{label} returned {check.show(result)} to with_; let it return a filesystem")
         return result
 
-    def _source_constraints(
-        self,
-        method: str,
-        platform: str | Platform | None,
-        filters: Iterable[str],
-        name: str | None,
-        description: Mapping[str, str] | None,
-        ignore_cache: bool,
-        export_cache: bool | None,
-        group: str | ProgressGroup | None,
-    ) -> Constraints:
-        if self.output is not None:
-            raise OptionError(f"{method}() starts a filesystem, and this one has content: {self!r}; start from fs()")
-        return constraints(
-            platform=self.meta.platform if platform is None else platform,
-            filters=filters,
-            name=name,
-            description=description,
-            ignore_cache=ignore_cache,
-            export_cache=export_cache,
-            group=group,
-        )
-
-    def _source(self, op: SourceOp, meta: Meta) -> FS:
-        return FS(Output(op), _with_platform(meta, op.constraints), self.spec)
-
-
-def _with_platform(meta: Meta, options: Constraints) -> Meta:
-    """A vertex made with a platform of its own hands it on, as Go's outputs do."""
-    if options.platform is None or options.platform == meta.platform:
-        return meta
-    return attrs.evolve(meta, platform=options.platform)
-
 
 _EMPTY = FS(None, EMPTY_META)
 
@@ -516,75 +274,3 @@ image = _EMPTY.image
 local = _EMPTY.local
 git = _EMPTY.git
 http = _EMPTY.http
-
-
-def merge(
-    *filesystems: FS,
-    filters: Iterable[str] = (),
-    name: str | None = None,
-    description: Mapping[str, str] | None = None,
-    ignore_cache: bool = False,
-    export_cache: bool | None = None,
-    group: str | ProgressGroup | None = None,
-) -> FS:
-    """Lay filesystems over each other, the last on top, without copying.
-
-    Empty ones are left out; of one that is left, that one is the result. The values are those of the first that is
-    not empty. The options: see `FS.run`. Raises OptionError.
-
-    LLB: MergeOp. Mirrors client/llb Merge (BuildKit 0.33.1).
-    """
-    for item in filesystems:
-        _filesystem("merge", item)
-    options = constraints(
-        filters=filters,
-        name=name,
-        description=description,
-        ignore_cache=ignore_cache,
-        export_cache=export_cache,
-        group=group,
-    )
-    full = [item for item in filesystems if item.output is not None]
-    if len(full) < 2:
-        return full[0] if full else _EMPTY
-    outputs = tuple(item.output for item in full if item.output is not None)
-    return FS(Output(MergeOp(sources=outputs, constraints=options, site=here())), full[0].meta, full[0].spec)
-
-
-def diff(
-    lower: FS,
-    upper: FS,
-    *,
-    filters: Iterable[str] = (),
-    name: str | None = None,
-    description: Mapping[str, str] | None = None,
-    ignore_cache: bool = False,
-    export_cache: bool | None = None,
-    group: str | ProgressGroup | None = None,
-) -> FS:
-    """What upper changes in lower, as a filesystem to merge onto another one; removed files too.
-
-    When lower is empty it is upper; the values are those of lower. The options: see `FS.run`. Raises OptionError.
-
-    LLB: DiffOp. Mirrors client/llb Diff (BuildKit 0.33.1).
-    """
-    _filesystem("diff", lower)
-    _filesystem("diff", upper)
-    options = constraints(
-        filters=filters,
-        name=name,
-        description=description,
-        ignore_cache=ignore_cache,
-        export_cache=export_cache,
-        group=group,
-    )
-    if lower.output is None:
-        return _EMPTY if upper.output is None else upper
-    op = DiffOp(lower=lower.output, upper=upper.output, constraints=options, site=here())
-    return FS(Output(op), lower.meta, lower.spec)
-
-
-def _filesystem(what: str, value: FS) -> None:
-    if not isinstance(value, FS):
-        hint = "write * before a list" if isinstance(value, list | tuple) else "write filesystems"
-        raise OptionError(f"{what} is given {check.show(value)}; {hint}")
