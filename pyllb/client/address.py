@@ -6,12 +6,12 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import attrs
 
 from pyllb.errors import ConnectError, NotThereYet, UsageError
+from pyllb.value import Value
 
 CONNECT_TIMEOUT = 5.0
 """Seconds a daemon has to accept a connection and to answer; buildctl's --timeout has the same default."""
@@ -27,8 +27,8 @@ _FRAME_HEADER = 9
 _SETTINGS = 4
 
 
-@attrs.frozen
-class Address:
+@attrs.frozen(eq=False, repr=False)
+class Address(Value):
     """A daemon's address. text: as it was written. path: the socket of unix://; host, port: of tcp://."""
 
     text: str
@@ -185,4 +185,4 @@ def find_address(addr: str | None = None, environ: Mapping[str, str] | None = No
     if named:
         return parse_address(named)
     addresses = [parse_address(text) for text in default_addresses(values)]
-    return next((address for address in addresses if Path(address.path).exists()), addresses[0])
+    return next((address for address in addresses if os.path.exists(address.path)), addresses[0])

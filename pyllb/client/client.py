@@ -18,8 +18,6 @@ from pyllb.client.result import Result, together
 from pyllb.client.sink import Sink
 from pyllb.client.specs.cache import Caches
 from pyllb.client.specs.output import Outputs
-from pyllb.client.specs.secret import SecretSpecs
-from pyllb.client.specs.ssh import SshSpecs
 from pyllb.client.task import Cancellation, Task
 from pyllb.errors import ConnectError, PyllbError, UsageError
 from pyllb.ir.image import ResolvedImage
@@ -32,6 +30,8 @@ if TYPE_CHECKING:  # these load grpc, which waits until something connects
     from pyllb.client.connection import Connection
     from pyllb.client.daemon import Info, UsageRecord, Worker
     from pyllb.client.solving import Plan
+    from pyllb.client.specs.secret import SecretSpecs
+    from pyllb.client.specs.ssh import SshSpecs
 
 Targets = Node | Iterable[Node] | Mapping[str, Node]
 """What can be solved: one filesystem, several, or several by name."""
@@ -309,7 +309,7 @@ def _for_target(options: Options, name: str) -> Options:
     return attrs.evolve(options, exports=tuple(export.for_target(name) for export in options.exports))
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Solving:
     """The work of solve(): the plans, one after the other."""
 
@@ -323,7 +323,7 @@ class _Solving:
             return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Compiling:
     """The work of compile()."""
 
@@ -347,7 +347,7 @@ class _Compiling:
             )
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class _Resolving:
     """The work of resolve()."""
 

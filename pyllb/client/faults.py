@@ -27,14 +27,15 @@ from pyllb.errors import (
     UnsupportedError,
 )
 from pyllb.marshal.definition import Definition
+from pyllb.value import Value
 
 DETAILS = "grpc-status-details-bin"
 _UNKNOWN_EXIT = 255
 _SHOWN = 160  # letters of a command in a message
 
 
-@attrs.frozen
-class Blame:
+@attrs.frozen(eq=False, repr=False)
+class Blame(Value):
     """What the details of a failed call say, read.
 
     digest: of the failed vertex, "" when none is to blame. exit_code: of a command, None when none failed. sources: as

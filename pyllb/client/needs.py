@@ -18,12 +18,13 @@ from pyllb.ir.graph import postorder
 from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp
 from pyllb.ir.site import Site
 from pyllb.marshal.sourcemap import source_lines
+from pyllb.value import Value
 
 _LOCAL = "local://"
 
 
-@attrs.frozen
-class Need:
+@attrs.frozen(eq=False, repr=False)
+class Need(Value):
     """One thing, by name, and the first place in the build that wants it."""
 
     name: str
@@ -34,15 +35,15 @@ class Need:
         return source_lines(self.site, user_text)
 
 
-@attrs.frozen
+@attrs.frozen(eq=False, repr=False)
 class LocalNeed(Need):
     """A local source. dir: as the build names it; None when it only has a name."""
 
     dir: LocalDir | None
 
 
-@attrs.frozen(kw_only=True)
-class Needs:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Needs(Value):
     """What a graph wants: secrets and ssh agents that are not optional, entitlements, and local directories."""
 
     secrets: tuple[Need, ...] = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -13,16 +14,19 @@ from pyllb.client.sink import Sink
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import Caches, CacheSpec, parse_cache_from, parse_cache_to
 from pyllb.client.specs.output import Export, Outputs, check_place, parse_exports
-from pyllb.client.specs.secret import SecretSpecs, parse_secrets
-from pyllb.client.specs.ssh import SshSpecs, parse_ssh
 from pyllb.errors import UsageError
 from pyllb.ir.platform import Platform
-from pyllb.session.secrets import Secrets, SecretSource
-from pyllb.session.ssh import Ssh, SshAgent
+from pyllb.value import Value
+
+if TYPE_CHECKING:  # each is loaded for a solve that is given one
+    from pyllb.client.specs.secret import SecretSpecs
+    from pyllb.client.specs.ssh import SshSpecs
+    from pyllb.session.secrets import SecretSource
+    from pyllb.session.ssh import SshAgent
 
 
-@attrs.frozen(kw_only=True)
-class Options:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Options(Value):
     """Everything of a solve that is not the graph and not the daemon.
 
     platform: None is the daemon's own. local: name to directory. docker_config: the directory of config.json, None is
@@ -43,8 +47,14 @@ class Options:
 
     def check(self) -> None:
         """Make sure, before anything runs, that secrets, agents and destinations are there. Raises UsageError."""
-        Secrets(self.secrets).check()
-        Ssh(self.ssh).check()
+        if self.secrets:
+            from pyllb.session.secrets import Secrets
+
+            Secrets(self.secrets).check()
+        if self.ssh:
+            from pyllb.session.ssh import Ssh
+
+            Ssh(self.ssh).check()
         for export in self.exports:
             check_place(export)
 
@@ -72,11 +82,27 @@ def read_options(
         cache_from=parse_cache_from(cache_from, exports),
         cache_to=parse_cache_to(cache_to, exports),
         platform=None if platform is None else as_platform(platform),
-        secrets=parse_secrets(secrets),
-        ssh=parse_ssh(ssh),
+        secrets=_secrets(secrets),
+        ssh=_ssh(ssh),
         allow=parse_allow(allow),
         no_cache=no_cache,
         local=dict(local or {}),
         docker_config=None if docker_config is None else Path(docker_config),
         sink=progress,
     )
+
+
+def _secrets(specs: SecretSpecs) -> dict[str, SecretSource]:
+    if specs is None:
+        return {}
+    from pyllb.client.specs.secret import parse_secrets
+
+    return parse_secrets(specs)
+
+
+def _ssh(specs: SshSpecs) -> dict[str, SshAgent]:
+    if specs is None:
+        return {}
+    from pyllb.client.specs.ssh import parse_ssh
+
+    return parse_ssh(specs)

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import attrs
 
 from pyllb.status import VertexWarning
+from pyllb.value import Value
 
 
-@attrs.frozen(kw_only=True)
-class Step:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Step(Value):
     """One vertex of the solve as it ended. Times are seconds since the epoch by the daemon's clock, None means never.
 
     cached: the daemon had its result. error: "" when it has none.
@@ -29,8 +30,8 @@ class Step:
         return max(0.0, self.completed - self.started) if self.started and self.completed else 0.0
 
 
-@attrs.frozen
-class CacheUse:
+@attrs.frozen(eq=False, repr=False)
+class CacheUse(Value):
     """How many of the build's steps there were, and how many of them the daemon had the results of.
 
     Steps are commands, file actions, merges and diffs: what can be CACHED. Sources are looked up at each solve.
@@ -45,8 +46,8 @@ class CacheUse:
         return self.cached / self.total if self.total else 0.0
 
 
-@attrs.frozen(kw_only=True)
-class Result:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Result(Value):
     """What a solve that succeeded gave.
 
     metadata: the exporters' response, such as "containerimage.digest" (client.SolveResponse.ExporterResponse of

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import grpc
@@ -26,13 +26,15 @@ from pyllb.ir.ops import Node
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
 from pyllb.session.auth import Auth
-from pyllb.session.call import Attachable
 from pyllb.session.dockerconfig import DockerConfig
-from pyllb.session.filesend import FileSend
-from pyllb.session.filesync import FileSync
 from pyllb.session.ids import new_id
-from pyllb.session.secrets import Secrets
-from pyllb.session.ssh import Ssh
+from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pyllb.session.call import Attachable
+    from pyllb.session.filesend import Target
 
 T = TypeVar("T")
 
@@ -40,8 +42,8 @@ _CONFIG = "containerimage.config"
 _EXPORTERS = "exporter.multiple"
 
 
-@attrs.frozen
-class Plan:
+@attrs.frozen(eq=False, repr=False)
+class Plan(Value):
     """A node that can be solved: what it needs was given, what it reads and writes is there."""
 
     node: Node
@@ -58,13 +60,30 @@ def plan(node: Node, options: Options) -> Plan:
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
-    attachables: list[Attachable] = [Auth(DockerConfig(options.docker_config))]
-    # A service that is not offered is never asked: the daemon then says so at once.
-    attachables += [FileSync(directories)] if directories else []
-    attachables += [FileSend(sends)] if sends else []
-    attachables += [Secrets(options.secrets)] if options.secrets else []
-    attachables += [Ssh(options.ssh)] if options.ssh else []
-    return Plan(node, options, tuple(attachables), shared_key(directories))
+    return Plan(node, options, tuple(_attachables(options, directories, sends)), shared_key(directories))
+
+
+def _attachables(
+    options: Options, directories: Mapping[str, Path], sends: Mapping[int, Target]
+) -> Iterator[Attachable]:
+    """The services that are of use. One that is not offered is never asked, and not loaded: all are 10 ms."""
+    yield Auth(DockerConfig(options.docker_config))
+    if directories:
+        from pyllb.session.filesync import FileSync
+
+        yield FileSync(directories)
+    if sends:
+        from pyllb.session.filesend import FileSend
+
+        yield FileSend(sends)
+    if options.secrets:
+        from pyllb.session.secrets import Secrets
+
+        yield Secrets(options.secrets)
+    if options.ssh:
+        from pyllb.session.ssh import Ssh
+
+        yield Ssh(options.ssh)
 
 
 def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:

@@ -10,6 +10,7 @@ import attrs
 from pyllb.client.specs.fields import near, one_or_many, parse_bool, parse_fields
 from pyllb.client.specs.output import IMAGES, Export
 from pyllb.errors import NotThereYet, UsageError
+from pyllb.value import Value
 
 _EXAMPLE = "'type=registry,ref=registry/app:cache', 'registry/app:cache', 'inline' or 'max'"
 _TYPES = ("registry", "inline")
@@ -26,8 +27,8 @@ def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[
     return tuple(value.items() if isinstance(value, Mapping) else value)
 
 
-@attrs.frozen
-class CacheSpec:
+@attrs.frozen(eq=False, repr=False)
+class CacheSpec(Value):
     """A build cache. Mirrors client.CacheOptionsEntry of BuildKit 0.33.1.
 
     type: registry, which takes ref=..., or inline, which is in the image itself. attributes: mode (min, the default of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 
@@ -59,6 +58,8 @@ def parse_bool(option: str, key: str, value: str) -> bool:
 
 def near(word: str, known: Iterable[str]) -> str:
     """`; did you mean 'x'?` for a word close to a known one, else ""."""
+    import difflib
+
     matches = difflib.get_close_matches(word, list(known), n=1)
     return f"; did you mean {matches[0]!r}?" if matches else ""
 

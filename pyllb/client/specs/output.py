@@ -6,12 +6,16 @@ import os
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from pyllb.client.specs.fields import near, one_or_many, parse_bool, parse_fields
 from pyllb.errors import NotThereYet, UsageError
-from pyllb.session.filesend import FileTarget, LocalTarget, StreamTarget, Target, check_destination
+from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from pyllb.session.filesend import Target
 
 _OPTION = "output"
 _EXAMPLE = "'type=local,dest=out' or 'type=image,name=registry/app:1,push=true'"
@@ -28,8 +32,8 @@ def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[
     return tuple(value.items() if isinstance(value, Mapping) else value)
 
 
-@attrs.frozen
-class Export:
+@attrs.frozen(eq=False, repr=False)
+class Export(Value):
     """One exporter of a solve. Mirrors client.ExportEntry of BuildKit 0.33.1.
 
     type: local, tar, oci, docker or image. dest: the directory of local, the file of tar, oci and docker; "-" is
@@ -171,6 +175,8 @@ def check_place(export: Export) -> None:
     """Make sure, before anything runs, that the output can go to its dest. Raises UsageError."""
     if export.dest is None or export.dest == "-":
         return
+    from pyllb.session.filesend import check_destination
+
     try:
         check_destination(Path(export.dest), directory=export.type == "local")
     except UsageError as error:
@@ -181,6 +187,8 @@ def target_of(export: Export) -> Target | None:
     """Where the session puts what the daemon sends of this export; None when it sends nothing."""
     if export.dest is None:
         return None
+    from pyllb.session.filesend import FileTarget, LocalTarget, StreamTarget
+
     if export.dest == "-":
         stream = getattr(sys.stdout, "buffer", None)
         if stream is None:  # a notebook's, say

@@ -11,6 +11,7 @@ import attrs
 from pyllb.client.specs.fields import near, one_or_many, parse_fields
 from pyllb.errors import UsageError
 from pyllb.session.secrets import CallableSecret, EnvSecret, FileSecret, SecretSource, ValueSecret
+from pyllb.value import Value
 
 _EXAMPLE = "'id=token,src=token.txt' or 'id=token,env=TOKEN'"
 _KEYS = ("type", "id", "src", "source", "env")
@@ -62,8 +63,8 @@ def _of(id: str, given: object) -> SecretSource:
     )
 
 
-@attrs.frozen
-class _Encoded:
+@attrs.frozen(eq=False, repr=False)
+class _Encoded(Value):
     """A function's result as bytes; text is UTF-8."""
 
     function: Callable[[], object] = attrs.field(repr=False)
