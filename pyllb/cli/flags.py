@@ -72,7 +72,8 @@ def value_of(parameter: Parameter, given: object) -> object:
         case "choice":
             return {str(choice): choice for choice in parameter.choices}[str(given)]
         case "list":
-            return list(given) if isinstance(given, tuple) else given
+            items = given if isinstance(given, tuple) else (given,)
+            return items if isinstance(parameter.default, tuple) else list(items)
         case _:
             return given
 

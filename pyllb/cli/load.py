@@ -75,14 +75,14 @@ def load(file: str) -> BuildFile:
 @contextmanager
 def running(path: str) -> Iterator[None]:
     """While a user's code runs: its folder is first on sys.path, what it prints goes to stderr, and what it raises
-    becomes a BuildFileError.
+    becomes a BuildFileError. The folder is that of the file itself, not of a link to it, as Python has it for a script.
 
     Errors of pyllb's own keep their type and are told the lines of the user's that led to them.
     """
-    folder = os.path.dirname(path)
+    folder = os.path.dirname(os.path.realpath(path))
     sys.path.insert(0, folder)
     try:
-        with redirect_stdout(sys.stderr):  # stdout is for what was asked for, such as a dump's bytes
+        with _no_stdout():
             yield
     except PyllbError as error:
         error.sources = error.sources or user_frames(error.__traceback__)
@@ -97,6 +97,21 @@ def running(path: str) -> Iterator[None]:
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
+
+
+@contextmanager
+def _no_stdout() -> Iterator[None]:
+    """Stdout is for what was asked for, such as a dump's bytes; what is printed here, and what programs started here
+    write, goes to stderr."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    try:
+        os.dup2(2, 1)
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _raised(path: str, error: BaseException, message: str) -> BuildFileError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from typing import TYPE_CHECKING
 
 import attrs
@@ -70,6 +70,8 @@ class Call(Value):
             return {"": made}
         if made is None:
             raise self._error("returned None; return the FS that it made")
+        if isinstance(made, Coroutine):
+            made.close()  # else Python warns that nobody awaits it
         if isinstance(made, Mapping):
             members = {str(name): value for name, value in made.items()}
         elif isinstance(made, list | tuple):

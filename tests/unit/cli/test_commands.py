@@ -22,14 +22,16 @@ from pyllb import FS, fs, image, local, target
 
 @target
 def default(version: str = "dev", *, level: int = 3, mode: Literal["a", "b"] = "a", fast: bool = False,
-            tags: list[str] = [], place: Path = Path("here"), ratio: float | None = None) -> FS:
+            tags: list[str] = [], more: tuple[str, ...] = (), place: Path = Path("here"),
+            ratio: float | None = None) -> FS:
     """The image of it all.
 
     Args:
         version: what it says of itself
     """
     print("a print of the build file")
-    return fs().mkfile("/args", repr((version, level, mode, fast, tags, str(place), ratio)))
+    rest = [type(more).__name__, *more]
+    return fs().mkfile("/args", repr((version, level, mode, fast, tags, rest, str(place), ratio)))
 
 
 @target
@@ -60,6 +62,11 @@ def several():
 @target
 def mixed():
     return [fs().mkdir("/a"), "b"]
+
+
+@target
+async def later():
+    return fs()
 
 
 @target
@@ -123,11 +130,11 @@ def arguments(cwd: Path, *words: str) -> str:
 
 
 def test_parameters_are_flags_of_their_types(project: Path) -> None:
-    assert arguments(project) == "('dev', 3, 'a', False, [], 'here', None)"
-    words = ("--version", "1.2", "--level=-4", "--mode", "b", "--fast", "--tags", "x", "--tags", "y")
-    told = "('1.2', -4, 'b', True, ['x', 'y'], 'p/q', 0.5)"
+    assert arguments(project) == "('dev', 3, 'a', False, [], ['tuple'], 'here', None)"
+    words = ("--version", "1.2", "--level=-4", "--mode", "b", "--fast", "--tags", "x", "--tags", "y", "--more", "z")
+    told = "('1.2', -4, 'b', True, ['x', 'y'], ['tuple', 'z'], 'p/q', 0.5)"
     assert arguments(project, "build.py:default", *words, "--place", "p/q", "--ratio", "0.5") == told
-    assert arguments(project, "--no-fast", ":default") == "('dev', 3, 'a', False, [], 'here', None)"
+    assert arguments(project, "--no-fast", ":default") == "('dev', 3, 'a', False, [], ['tuple'], 'here', None)"
 
 
 def test_flags_may_stand_before_the_file(project: Path) -> None:
@@ -247,7 +254,7 @@ def test_help_shows_the_targets_own_flags_and_works_without_a_file(project: Path
 def test_an_unknown_target_is_named_with_near_ones_and_all_there_are(project: Path) -> None:
     assert refused(project, "solve", ":defualt") == (
         "error: build.py has no target 'defualt'; did you mean 'default'?\n"
-        "it has: default, needs, sources, nothing, number, several, mixed, clash, raises, wrong\n"
+        "it has: default, needs, sources, nothing, number, several, mixed, later, clash, raises, wrong\n"
     )
     (project / "empty.py").write_text("x = 1\n")
     assert "put @pyllb.target above" in refused(project, "ls", "empty.py")
@@ -259,6 +266,7 @@ def test_an_unknown_target_is_named_with_near_ones_and_all_there_are(project: Pa
         (":nothing", "returned None; return the FS that it made", "def nothing() -> None:"),
         (":number", "returned an int; return an FS, a list of them, or a dict", "def number():"),
         (":mixed", "returned a str at '1'; every member has to be an FS", "def mixed():"),
+        (":later", "returned a coroutine; return an FS, a list of them, or a dict", "async def later():"),
         (":several", "returned 2 filesystems (one, two); pyllb dump takes a target with one", "def several():"),
     ],
 )
@@ -268,6 +276,7 @@ def test_a_target_that_returns_something_else_is_told_so_at_its_line(
     text = refused(project, "dump", target)
 
     assert message in text.splitlines()[-1]
+    assert "Warning" not in text
     assert [row for row in text.splitlines() if row.startswith(" >") and row.endswith(f"| {line}")]
 
 

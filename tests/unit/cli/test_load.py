@@ -66,6 +66,29 @@ def test_a_build_file_imports_its_neighbours_and_the_path_is_as_before(here: Pat
     sys.modules.pop("neighbour_of_build")
 
 
+def test_a_link_to_a_build_file_imports_the_neighbours_of_the_file(here: Path) -> None:
+    (here / "sub").mkdir()
+    (here / "sub/neighbour_of_link.py").write_text("value = 8\n")
+    (here / "sub/build.py").write_text("from neighbour_of_link import value\n")
+    (here / "link.py").symlink_to("sub/build.py")
+
+    assert load("link.py").module.value == 8
+    sys.modules.pop("neighbour_of_link")
+
+
+def test_what_a_program_that_a_build_file_starts_writes_goes_to_stderr(
+    here: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "build.py").write_text(
+        "import os, subprocess\nsubprocess.run(['echo', 'from echo'])\nos.write(1, b'raw')\n"
+    )
+    load("build.py")
+    print("afterwards")
+
+    said = capfd.readouterr()
+    assert (said.out, said.err) == ("afterwards\n", "from echo\nraw")
+
+
 def test_two_files_of_one_name_are_two_modules(here: Path) -> None:
     for name in "ab":
         (here / name).mkdir()
