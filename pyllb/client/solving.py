@@ -196,7 +196,7 @@ def _within(job: Job, body: Callable[[], T]) -> T:
 
 
 def _message(definition: Definition, options: Options) -> ops_pb2.Definition:
-    definition.check_size()
+    definition.check()
     message = ops_pb2.Definition.FromString(definition.to_bytes())
     if options.no_cache:
         for metadata in message.metadata.values():

@@ -5,7 +5,6 @@ Mirrors pb.Definition (BuildKit 0.33.1).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,9 @@ import attrs
 
 from pyllb.errors import DefinitionError, GraphError, SourceLine
 from pyllb.ir.constraints import LinuxResources, ProgressGroup
-from pyllb.marshal.metadata import OpMetadata
+from pyllb.marshal.check import check_digests, check_graph, check_locations, check_op, digest_of
+from pyllb.marshal.metadata import CUSTOM_NAME, OpMetadata
+from pyllb.marshal.vertex import DefinitionVertex, Input
 from pyllb.marshal.wire import message, varint
 from pyllb.value import Value
 
@@ -76,23 +77,29 @@ class Definition(Value):
     _infos: tuple[bytes, ...] = ()
     _locations: Mapping[str, bytes] = attrs.field(factory=dict)
     _wire: bytes | None = attrs.field(default=None, eq=False)
+    _known: dict[str, DefinitionVertex] = attrs.field(factory=dict, init=False, eq=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Definition:
-        """Read a pb.Definition, whoever wrote it. Raises DefinitionError when it is truncated or corrupt."""
+        """Read a pb.Definition, whoever wrote it. Ops and fields that are not known here are kept.
+
+        Raises DefinitionError when it is truncated or corrupt, when an op reads one that is not there, and when its
+        source map names a file that it does not have.
+        """
         from google.protobuf.message import DecodeError
 
         from pyllb._pb import ops_pb2
 
         try:
             read = ops_pb2.Definition.FromString(data)
-            ops = tuple((_digest(op), op) for op in getattr(read, "def"))
+            ops = tuple((digest_of(op), op) for op in getattr(read, "def"))
             parsed = {digest: ops_pb2.Op.FromString(op) for digest, op in ops}
         except DecodeError as error:
             raise DefinitionError(f"not a definition: {error}; it is truncated, or no LLB at all") from error
-        _check(ops, parsed)
+        check_graph(ops[-1][0] if ops else "", parsed)
+        check_locations(read.Source.locations, len(read.Source.infos))
         # Written anew, in our order: so that two definitions that say the same are equal, whoever made them.
-        metadata = {digest: _metadata(meta).to_bytes() for digest, meta in read.metadata.items()}
+        metadata = {digest: _canonical(meta) for digest, meta in read.metadata.items()}
         locations = {
             digest: found.SerializeToString(deterministic=True) for digest, found in read.Source.locations.items()
         }
@@ -132,6 +139,24 @@ class Definition(Value):
         """Bytes on the wire."""
         return len(self._wire) if self._wire is not None else sum(map(len, self._parts()))
 
+    def check(self) -> None:
+        """Make sure of all that the daemon would find wrong by itself, for a definition that is to be sent.
+
+        Each kind of op says what it needs and reads inputs that it has; every op stands under its digest, so that none
+        reads itself; and the whole is not too large. Raises DefinitionError, naming the digest, with the user's lines
+        of the op as its sources; GraphError for the size. Mirrors what llbsolver validates (BuildKit 0.33.1).
+        """
+        self.check_size()
+        check_digests(self.ops)
+        parsed = dict(self._parsed())
+        check_graph(self.ops[-1][0] if self.ops else "", parsed)
+        for digest, op in parsed.items():
+            try:
+                check_op(digest, op)
+            except DefinitionError as error:
+                error.sources = self.source_lines(digest)
+                raise
+
     def check_size(self) -> None:
         """Raise GraphError, naming the largest ops, when the daemon would refuse the definition for its size."""
         size = self.size
@@ -146,8 +171,32 @@ class Definition(Value):
         )
 
     def _title(self, digest: str) -> str:
-        name = dict(self.metadata[digest].description).get("llb.customname") if digest in self._metadata else None
+        name = dict(self.metadata[digest].description).get(CUSTOM_NAME) if digest in self._metadata else None
         return f"{name or 'op'} ({digest[:19]})"
+
+    @property
+    def vertices(self) -> tuple[DefinitionVertex, ...]:
+        """The ops as they were read, in their order; an op that stands twice comes once."""
+        return tuple(self._vertices().values())
+
+    def vertex(self, digest: str) -> DefinitionVertex:
+        """The op of a digest. Raises DefinitionError when there is none."""
+        found = self._vertices().get(digest)
+        if found is None:
+            raise DefinitionError(f"no op {digest!r} in the definition; its result is {self.digest or 'scratch'}")
+        return found
+
+    def inputs(self, digest: str) -> tuple[Input, ...]:
+        """What an op reads, in its order. Raises DefinitionError when there is no such op."""
+        return self.vertex(digest).inputs
+
+    def _vertices(self) -> dict[str, DefinitionVertex]:
+        if not self._known:
+            data, last = dict(self.ops), self.ops[-1][0] if self.ops else ""
+            for digest, op in self._parsed():
+                description = self._raw_metadata(digest).description
+                self._known[digest] = DefinitionVertex.of(digest, op, data[digest], description, digest == last)
+        return self._known
 
     @property
     def metadata(self) -> Mapping[str, OpMetadata]:
@@ -205,11 +254,36 @@ class Definition(Value):
         sources = (op.source.identifier for _, op in self._parsed() if op.source.identifier.startswith(_LOCAL))
         return tuple(dict.fromkeys(identifier.removeprefix(_LOCAL) for identifier in sources))
 
+    def to_json(self) -> str:
+        """As `buildctl debug dump-llb` writes it (BuildKit 0.33.1): an op a line, with its digest and metadata.
+
+        An action that makes a symlink is told in full, where buildctl leaves out what it is.
+        """
+        from pyllb.marshal.jsonlines import json_line
+
+        return "".join(json_line(op, digest, self._raw_metadata(digest)) for digest, op in self._parsed())
+
+    def to_dot(self) -> str:
+        """As a graph for graphviz, as `buildctl debug dump-llb --dot` writes it (BuildKit 0.33.1)."""
+        from pyllb.marshal.dot import dot_lines
+
+        return "".join(dot_lines(self._parsed()))
+
     def to_tree(self) -> str:
-        """Every op as indented text, inputs by their number, for golden files and review."""
+        """Every op as indented text, inputs by their number, for golden files and review.
+
+        All that is there is told: options, metadata, the places in the user's files, those files, and fields that are
+        not known here. Bytes of more than 1,000 are cut, and told by their digest.
+        """
         from pyllb.marshal.tree import tree
 
-        return tree(self)
+        ops = [(digest, op, self._raw_metadata(digest)) for digest, op in self._parsed()]
+        return tree(ops, self.source)
+
+    def _raw_metadata(self, digest: str) -> ops_pb2.OpMetadata:
+        from pyllb._pb import ops_pb2
+
+        return ops_pb2.OpMetadata.FromString(self._metadata.get(digest, b""))
 
     def _parsed(self) -> Iterator[tuple[str, ops_pb2.Op]]:
         from pyllb._pb import ops_pb2
@@ -223,10 +297,6 @@ class Definition(Value):
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
 
 
-def _digest(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
 def _entry(tag: bytes, digest: str, value: bytes) -> bytes:
     """One entry of a map by digest."""
     size = varint(len(value))
@@ -234,21 +304,15 @@ def _entry(tag: bytes, digest: str, value: bytes) -> bytes:
     return tag + varint(74 + len(size) + len(value)) + b"\x0a\x47" + digest.encode() + b"\x12" + size + value
 
 
-def _check(ops: tuple[tuple[str, bytes], ...], parsed: Mapping[str, ops_pb2.Op]) -> None:
-    """What the daemon refuses before it runs anything."""
-    if not ops:
-        return
-    if len(ops) < 2:
-        raise DefinitionError("a definition of one op; it has the op that returns the result, and at least one more")
-    result = parsed[ops[-1][0]]
-    if len(result.inputs) != 1 or result.WhichOneof("op") is not None:
-        raise DefinitionError("the last op of a definition returns the result and has one input; this one does not")
-    for digest, op in parsed.items():
-        for asked in op.inputs:
-            if asked.digest not in parsed:
-                raise DefinitionError(f"op {digest} reads {asked.digest!r}, which is not in the definition")
-            if asked.index < 0:
-                raise DefinitionError(f"op {digest} reads output {asked.index} of {asked.digest}; outputs count from 0")
+def _canonical(read: ops_pb2.OpMetadata) -> bytes:
+    """Metadata in our order; with what is not known here, in protobuf's.
+
+    protobuf's own deterministic order would not do: it puts the longer of two keys with the same beginning first.
+    """
+    from pyllb._pb import ops_pb2
+
+    ours = _metadata(read).to_bytes()
+    return ours if ops_pb2.OpMetadata.FromString(ours) == read else read.SerializeToString(deterministic=True)
 
 
 def _metadata(read: ops_pb2.OpMetadata) -> OpMetadata:
