@@ -26,6 +26,8 @@ DEFAULT_WINDOW = 65_535
 MAX_FRAME = 16_384
 # Exclude patterns arrive as request headers: 20,000 of them are a few MiB, and hpack's own limit is 64 KiB.
 MAX_HEADERS = 64 << 20
+# Frames that wait to be taken before a peer that makes more of them is cut off: the daemon asks once, then reads.
+_MAX_WAITING = 10_000
 # The share of one stream before the next has its turn.
 _TURN = 256 << 10
 
@@ -293,7 +295,7 @@ class Connection:
         elif kind == PING:
             _expect(len(payload) == 8, "PING", payload)
             if not flags & ACK:
-                self._frame(PING, ACK, 0, payload)
+                self._acknowledge(PING, payload)
         elif kind == WINDOW_UPDATE:
             _expect(len(payload) == 4, "WINDOW_UPDATE", payload)
             self._on_window(stream, _WORD.unpack(payload)[0] & MAX_WINDOW, events)
@@ -361,7 +363,12 @@ class Connection:
                 if not MAX_FRAME <= value < 1 << 24:
                     raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"SETTINGS with a frame size of {value}")
                 self._max_frame = value
-        self._frame(SETTINGS, ACK, 0, b"")
+        self._acknowledge(SETTINGS, b"")
+
+    def _acknowledge(self, kind: int, payload: bytes) -> None:
+        if len(self._control) >= _MAX_WAITING:
+            raise ProtocolError(ErrorCode.ENHANCE_YOUR_CALM, "the peer asks, and does not read what is answered")
+        self._frame(kind, ACK, 0, payload)
 
     def _resize(self, window: int) -> None:
         """The new initial window holds for open streams too: what they have already used may leave them below zero."""

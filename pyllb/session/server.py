@@ -165,6 +165,8 @@ class Server:
         except FramingError as error:
             call.cancel(str(error))
             self._connection.reset(call.stream, ErrorCode.CANCEL)
+            if call.method in self._inline:
+                del self._calls[call.stream]
 
     # --- a call, in the thread that serves it ---------------------------------------------------------------------
 
@@ -185,11 +187,28 @@ class Server:
             return error.code, error.message
         except BaseException as error:  # whatever it is, the daemon waits for trailers
             self._note(call, error)
-            return Code.UNKNOWN, str(error) or type(error).__name__
+            return Code.UNKNOWN, _text(error)
         return Code.OK, ""
 
     def _note(self, call: ServedCall, error: BaseException) -> None:
-        traceback.clear_frames(error.__traceback__)  # else it keeps open what the handler had open
+        _let_go(error)
         with self._lock:
             if len(self._failures) < _MAX_FAILURES:
                 self._failures.append(Failure(call.method, error))
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error) or type(error).__name__
+    except Exception:  # the text is made by the error's own class
+        return type(error).__name__
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames of an error and of those behind it, which keep open what the handler had open."""
+    seen: set[int] = set()
+    behind: BaseException | None = error
+    while behind is not None and id(behind) not in seen:
+        seen.add(id(behind))
+        traceback.clear_frames(behind.__traceback__)
+        behind = behind.__cause__ or behind.__context__

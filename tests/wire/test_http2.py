@@ -274,6 +274,19 @@ def test_a_broken_rule_ends_the_connection_with_a_goaway_that_says_why(name: str
     assert struct.unpack_from(">II", last[3])[1] == code
 
 
+@pytest.mark.parametrize(
+    "asking", [frame(http2.PING, 0, 0, b"question"), frame(http2.SETTINGS, 0, 0, b"")], ids=["ping", "settings"]
+)
+def test_a_peer_that_asks_and_asks_and_never_reads_is_cut_off(asking: bytes) -> None:
+    connection = server()
+    for _ in range(100):
+        connection.receive(asking * 1000)
+        taken(connection)
+    with pytest.raises(ProtocolError, match="does not read") as caught:
+        connection.receive(asking * 20_000)
+    assert caught.value.code == ErrorCode.ENHANCE_YOUR_CALM
+
+
 @given(st.binary(max_size=300))
 def test_random_bytes_are_events_or_a_protocol_error(noise: bytes) -> None:
     connection = server()

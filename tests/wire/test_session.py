@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import socket
 import ssl
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from io import BufferedReader
@@ -19,7 +21,7 @@ from pyllb.errors import ConnectError
 from pyllb.session.call import Call, CallCancelled, Code, Handler, RpcError
 from pyllb.session.http2 import ErrorCode
 from pyllb.session.ids import new_id
-from pyllb.session.served import SEND_BUDGET
+from pyllb.session.served import SEND_BUDGET, ServedCall
 from pyllb.session.session import Session
 from tests.wire.peer import TIMEOUT, Peer, peer_of
 
@@ -268,6 +270,70 @@ def test_a_failure_that_is_kept_does_not_keep_open_what_its_handler_had_open() -
         (failure,) = session.failures
         assert str(failure.error) == "no good"
         assert opened[0]() is None
+
+
+def test_what_lies_behind_a_failure_that_is_kept_is_not_kept_open_either() -> None:
+    opened: list[weakref.ref[BufferedReader]] = []
+
+    def read() -> None:
+        file = open(os.devnull, "rb")  # noqa: SIM115
+        opened.append(weakref.ref(file))
+        raise ValueError("no good")
+
+    def leave_open(call: Call) -> None:
+        try:
+            read()
+        except ValueError as error:
+            raise RpcError(Code.UNKNOWN, "refused") from error
+
+    session = Session([Services(Open=leave_open)])
+    with peer_of(session) as peer, warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        assert peer.failed("/test.Service/Open") == (2, "refused")
+        (failure,) = session.failures
+        assert isinstance(failure.error.__cause__, ValueError)
+        assert opened[0]() is None
+
+
+class Untold(Exception):
+    """One whose text cannot be made."""
+
+    def __str__(self) -> str:
+        raise LookupError("no text")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (OSError(2, "gone", "caf\udce9"), "[Errno 2] gone: 'caf\\udce9'"),
+        (ValueError("caf\udce9 \ud83d"), "caf\\udce9 \\ud83d"),
+        (Untold(), "Untold"),
+        (RpcError(Code.UNKNOWN, "x" * 100_000), "x" * (32 << 10) + "... (100000 characters)"),
+    ],
+)
+def test_a_failure_whose_text_is_odd_still_becomes_trailers(error: Exception, text: str) -> None:
+    def fail(call: Call) -> None:
+        raise error
+
+    with peer_of(Session([Services(Fail=fail)])) as peer:
+        assert peer.failed("/test.Service/Fail") == (Code.UNKNOWN, text)
+        assert peer.healthy()
+
+
+def test_health_checks_that_are_broken_leave_nothing_behind() -> None:
+    with peer_of(Session([])) as peer:
+        before = _kept_calls()
+        for _ in range(5):
+            call = peer.call("/grpc.health.v1.Health/Check")
+            call.send_raw(b"\x01\x00\x00\x00\x01x")
+            _until(lambda call=call: call.ended)  # type: ignore[misc]
+        assert peer.healthy()
+        assert _kept_calls() <= before + 1
+
+
+def _kept_calls() -> int:
+    gc.collect()
+    return sum(isinstance(kept, ServedCall) for kept in gc.get_objects())
 
 
 def test_an_unknown_method_is_unimplemented() -> None:
