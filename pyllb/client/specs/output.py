@@ -129,9 +129,10 @@ def _check_mode(mode: str) -> None:
 def parse_export(text: str, *, terminal: bool = False) -> Export:
     """Read buildctl's form, such as `type=tar,dest=app.tar`; no dest of tar, oci and docker is standard output.
 
-    terminal: whether standard output is one, which gets no tar. Raises as Export does.
+    buildx's short forms too: a directory alone is type=local, and `-` is a tar on standard output. terminal: whether
+    standard output is one, which gets no tar. Raises as Export does.
     """
-    pairs = parse_fields(_OPTION, text, _EXAMPLE)
+    pairs = _short(text) or parse_fields(_OPTION, text, _EXAMPLE)
     if "type" not in pairs:
         raise UsageError(f"{_OPTION}: {text!r} does not say its type; write it as {_EXAMPLE}")
     kind = pairs.pop("type")
@@ -143,6 +144,17 @@ def parse_export(text: str, *, terminal: bool = False) -> Export:
             raise UsageError(f"{_OPTION}: type={kind} is not written to a terminal; write dest=FILE, or redirect it")
         dest = "-"
     return Export(kind, dest, pairs)
+
+
+def _short(text: str) -> dict[str, str]:
+    if not text or any(mark in text for mark in '=,"'):
+        return {}
+    if text in _TYPES:
+        raise UsageError(
+            f"{_OPTION}: {text!r} alone says too little; write it as {_EXAMPLE}, "
+            f"or a directory of that name as './{text}'"
+        )
+    return {"type": "tar"} if text == "-" else {"type": "local", "dest": text}
 
 
 Outputs = str | Export | Iterable[str | Export] | None

@@ -62,7 +62,9 @@ def test_outputs_are_strings_values_or_lists_of_them() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("out", "not key=value"),
+        ("", "not key=value"),
+        ("out,x", "not key=value"),
+        ("local", r"'local' alone says too little.*'\./local'"),
         ("dest=out", "does not say its type"),
         ("type=locl,dest=out", r"'locl' is not an exporter.*did you mean 'local'"),
         ("type=local", "needs a directory"),
@@ -78,6 +80,13 @@ def test_outputs_are_strings_values_or_lists_of_them() -> None:
 def test_an_output_that_is_wrong_says_what_would_be_right(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_exports(text)
+
+
+def test_a_place_alone_is_read_as_buildx_reads_it() -> None:
+    assert parse_exports("some dir/out") == (Export("local", dest="some dir/out"),)
+    assert parse_exports(["./tar", "-"]) == (Export("local", dest="./tar"), Export("tar", dest="-"))
+    with pytest.raises(UsageError, match="not written to a terminal"):
+        parse_exports("-", terminal=True)
 
 
 @pytest.mark.parametrize("text", ["type=local,dest=x,mode=delete", "type=oci,dest=x,tar=false"])
