@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.constraints import progress_group, resources
     from pyllb.dsl.exec import proxy
     from pyllb.dsl.fs import FS, fs, git, http, image, local
-    from pyllb.dsl.graph import diff, merge
+    from pyllb.dsl.graph import diff, merge, passthrough
     from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
     from pyllb.dsl.target import Target, target
     from pyllb.errors import PyllbError
@@ -43,6 +43,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "merge",
     "mkdir",
     "mkfile",
+    "passthrough",
     "progress_group",
     "proxy",
     "resources",
@@ -77,6 +78,7 @@ _HOMES = {
     "merge": "pyllb.dsl.graph",
     "mkdir": "pyllb.dsl.actions",
     "mkfile": "pyllb.dsl.actions",
+    "passthrough": "pyllb.dsl.graph",
     "progress_group": "pyllb.dsl.constraints",
     "proxy": "pyllb.dsl.exec",
     "resources": "pyllb.dsl.constraints",

@@ -247,6 +247,42 @@ class FS(Started):
         )
         return self.file(action, name=name)
 
+    def requires(
+        self,
+        *others: FS,
+        id: str = "requires",
+        filters: Iterable[str] = (),
+        name: str | None = None,
+        description: Mapping[str, str] | None = None,
+        ignore_cache: bool = False,
+        export_cache: bool | None = None,
+        group: str | ProgressGroup | None = None,
+    ) -> FS:
+        """This filesystem, but only when others are made too: a test's result, say, that nothing reads.
+
+        Without others it is this one. id: names the op and is part of its cache key. The other options: see `run`.
+        Raises OptionError, also when this filesystem is empty.
+
+        LLB: PassthroughOp. Mirrors client/llb State.Requires (BuildKit 0.33.1).
+        """
+        from pyllb.dsl.graph import passthrough  # here: it imports this module
+
+        if not others:
+            return self
+        (made,) = passthrough(
+            self,
+            *others,
+            id=id,
+            outputs=(0,),
+            filters=filters,
+            name=name,
+            description=description,
+            ignore_cache=ignore_cache,
+            export_cache=export_cache,
+            group=group,
+        )
+        return made
+
     def with_(self, fn: Callable[Concatenate[FS, P], FS], *args: P.args, **kwargs: P.kwargs) -> FS:
         """What fn makes of this filesystem: `fs.with_(add_user, "app")` is `add_user(fs, "app")`, in a chain.
 

@@ -82,6 +82,64 @@ def diff(
     return FS(Output(op), lower.meta, lower.spec)
 
 
+def passthrough(
+    *filesystems: FS,
+    id: str,
+    outputs: Iterable[int] | None = None,
+    filters: Iterable[str] = (),
+    name: str | None = None,
+    description: Mapping[str, str] | None = None,
+    ignore_cache: bool = False,
+    export_cache: bool | None = None,
+    group: str | ProgressGroup | None = None,
+) -> tuple[FS, ...]:
+    """Hand filesystems on as they are, each only when all of them are made.
+
+    id: names the op and is part of its cache key. outputs: places of those that are handed on, None is all; the
+    others are only waited for. Empty ones that are only waited for are left out. The options: see `FS.run`.
+    Returns one filesystem an output, with the values that it had. Raises OptionError.
+
+    LLB: PassthroughOp. Mirrors client/llb NewPassthrough (BuildKit 0.33.1). `FS.requires` is the short form.
+    """
+    from pyllb.ir.rare import PassthroughOp  # here: few builds have one, and start-up is measured
+
+    for item in filesystems:
+        _filesystem("passthrough", item)
+    options = constraints(
+        filters=filters,
+        name=name,
+        description=description,
+        ignore_cache=ignore_cache,
+        export_cache=export_cache,
+        group=group,
+    )
+    full = [index for index, item in enumerate(filesystems) if item.output is not None]
+    handed = _outputs(outputs, filesystems)
+    sources = tuple(output for output in (item.output for item in filesystems) if output is not None)
+    places = tuple(full.index(index) for index in handed)
+    label = check.text("the id of passthrough", id)
+    op = PassthroughOp(id=label, sources=sources, outputs=places, constraints=options, site=here())
+    return tuple(
+        FS(Output(op, number), filesystems[index].meta, filesystems[index].spec) for number, index in enumerate(handed)
+    )
+
+
+def _outputs(outputs: Iterable[int] | None, filesystems: tuple[FS, ...]) -> tuple[int, ...]:
+    count = len(filesystems)
+    if outputs is None:
+        places = tuple(range(count))
+    elif isinstance(outputs, Iterable):
+        places = tuple(check.integer("an output of passthrough", place, 0, count - 1) for place in outputs)
+    else:
+        raise OptionError(f"outputs is {check.show(outputs)}; write a list of places, [0] say")
+    if not places or list(places) != sorted(set(places)):
+        raise OptionError(f"the outputs of passthrough are {places}; write at least one, each once, in order")
+    for place in places:
+        if filesystems[place].output is None:
+            raise OptionError(f"filesystem {place} of passthrough is empty; there is nothing to hand on")
+    return places
+
+
 def _filesystem(what: str, value: FS) -> None:
     if not isinstance(value, FS):
         hint = "write * before a list" if isinstance(value, list | tuple) else "write filesystems"

@@ -165,6 +165,8 @@ def _describe(vertex: Vertex) -> str:
             text = f"merge of {len(vertex.sources)}"
         case DiffOp():
             text = "diff"
+        case _:
+            text = vertex.title
     return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 

@@ -6,7 +6,7 @@ Two ops that look alike are two vertices (identity, not value): they become one 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import attrs
 
@@ -17,6 +17,9 @@ from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount, TmpfsMount
 from pyllb.ir.site import NOWHERE, Site
 from pyllb.value import Shown, Value
+
+if TYPE_CHECKING:
+    from pyllb.ir.rare import PassthroughOp
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -157,7 +160,9 @@ class DiffOp(Shown):
         return tuple(output for output in (self.lower, self.upper) if output is not None)
 
 
-Vertex = SourceOp | ExecOp | FileOp | MergeOp | DiffOp
+RareOp: TypeAlias = "PassthroughOp"
+"""Kinds that few builds have: pyllb.ir.rare."""
+Vertex: TypeAlias = "SourceOp | ExecOp | FileOp | MergeOp | DiffOp | RareOp"
 
 
 class Node(Protocol):

@@ -55,7 +55,13 @@ class OpEncoder(Shown):
             return self.source(vertex)  # type: ignore[arg-type]
         if kind is FileOp:
             return self.file(vertex)  # type: ignore[arg-type]
-        return self.merge(vertex) if isinstance(vertex, MergeOp) else self.diff(vertex)  # type: ignore[arg-type]
+        if kind is MergeOp:
+            return self.merge(vertex)  # type: ignore[arg-type]
+        if kind is DiffOp:
+            return self.diff(vertex)  # type: ignore[arg-type]
+        from pyllb.marshal import rare  # here: few builds have one of these, and start-up is measured
+
+        return rare.encode(vertex, self)  # type: ignore[arg-type]
 
     def exec(self, op: ExecOp) -> Encoded:
         """A command. Its platform is its own, else the state's, else the call's."""

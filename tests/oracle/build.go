@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -93,8 +94,25 @@ func (b *builder) node(n Node) (llb.State, error) {
 		return llb.Merge(inputs, b.constraints(n.Constraints)...), nil
 	case "diff":
 		return llb.Diff(b.state(n.Lower), b.state(n.Upper), b.constraints(n.Constraints)...), nil
+	case "requires":
+		var others []llb.State
+		for _, i := range n.States {
+			others = append(others, b.states[i])
+		}
+		return st.Requires(n.Key, others...), nil
+	case "passthrough":
+		return b.passthrough(n), nil
 	}
 	return st, fmt.Errorf("no op %q", n.Op)
+}
+
+func (b *builder) passthrough(n Node) llb.State {
+	var inputs []llb.PassthroughInput
+	for place, i := range n.States {
+		inputs = append(inputs, llb.PassthroughInput{State: b.states[i], Output: slices.Contains(n.Outputs, place)})
+	}
+	op := llb.NewPassthroughOp(n.Key, inputs, b.constraints(n.Constraints)...)
+	return b.states[n.States[n.Outputs[n.Index]]].WithOutput(op.OutputAt(n.Index))
 }
 
 func (b *builder) constraints(c Constraints) (opts []llb.ConstraintsOpt) {

@@ -78,6 +78,10 @@ def ssh(id: str = "default", mode: int = 0o600, **fields: Any) -> Fields:
     return {"type": "ssh", "id": id, "mode": mode, **fields}
 
 
+def passthrough(*states: int, outputs: list[int], **fields: Any) -> Fields:
+    return {"op": "passthrough", "states": list(states), "outputs": outputs, "key": "id", **fields}
+
+
 SOURCES = [
     program("scratch", {"op": "scratch"}),
     program("image", image()),
@@ -473,6 +477,32 @@ GRAPHS = [
         file(3, copy(1, "/x", "/y"), copy(2, "/x", "/y")),
     ),
     program("result in the middle", image(), run(0), run(1), result=1),
+    program(
+        "requires",
+        image(),
+        state("dir", 0, "/w"),
+        run(1, args=["test"]),
+        image("b"),
+        {"op": "requires", "on": 1, "states": [2, 3], "key": "wait"},
+        run(4),
+    ),
+    program("requires nothing", image(), {"op": "requires", "on": 0, "states": [], "key": "wait"}),
+    program("requires itself", image(), {"op": "requires", "on": 0, "states": [0, 0], "key": "wait"}),
+    program(
+        "requires scratch", image(), {"op": "scratch"}, {"op": "requires", "on": 0, "states": [1], "key": "ü"}, run(2)
+    ),
+    program(
+        "passthrough",
+        *(image("a"), image("b"), image("c")),
+        passthrough(0, 1, 2, outputs=[0, 2], index=1, name="n", filters=["f"]),
+        run(3),
+        passthrough(0, 1, 2, outputs=[0, 2], name="n", filters=["f"]),
+        {"op": "merge", "states": [4, 5]},
+    ),
+    program(
+        "passthrough of all", image("a"), image("b"), passthrough(0, 1, outputs=[0, 1], index=1, ignore_cache=True)
+    ),
+    program("passthrough waits for scratch", {"op": "scratch"}, image(), passthrough(0, 1, outputs=[1])),
     program(
         "platforms",
         image("a", platform="linux/arm64"),

@@ -18,6 +18,7 @@ from tests.oracle.cases import (
     image,
     mkdir,
     mkfile,
+    passthrough,
     program,
     run,
     secret,
@@ -251,7 +252,16 @@ def _action(drawing: Drawing, depth: int) -> Fields:
 
 
 def _graph(drawing: Drawing) -> Fields:
-    if drawing.pick(True, False):
-        states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
-        return {"op": "merge", "states": states, **drawing.constraints()}
-    return {"op": "diff", "lower": drawing.node(), "upper": drawing.node(), **drawing.constraints()}
+    states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
+    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough"):
+        case "merge":
+            return {"op": "merge", "states": states, **drawing.constraints()}
+        case "diff":
+            return {"op": "diff", "lower": drawing.node(), "upper": drawing.node(), **drawing.constraints()}
+        case "requires":
+            return {"op": "requires", "on": drawing.full(), "states": states, "key": drawing.pick("r", "s")}
+    states.insert(0, drawing.full())
+    states.append(drawing.full())
+    outputs = drawing.pick([0], [0, len(states) - 1])
+    index = drawing.random.randrange(len(outputs))
+    return passthrough(*states, outputs=outputs, index=index, **drawing.constraints())

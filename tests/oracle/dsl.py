@@ -96,6 +96,12 @@ def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
                 pyllb.fs() if i is None else made[i] for i in (fields.pop("lower", None), fields.pop("upper", None))
             ]
             return pyllb.diff(*sides, **_constraints(fields))
+        case "requires":
+            return base.requires(*[made[i] for i in fields.pop("states")], id=fields.pop("key"), **_constraints(fields))
+        case "passthrough":
+            inputs = [made[i] for i in fields.pop("states")]
+            outputs, index = fields.pop("outputs"), fields.pop("index", 0)
+            return pyllb.passthrough(*inputs, id=fields.pop("key"), outputs=outputs, **_constraints(fields))[index]
     raise AssertionError(f"no op {op!r}")
 
 

@@ -85,11 +85,13 @@ type Node struct {
 	Mounts       []Mount     `json:"mounts"`
 	Target       string      `json:"target"`
 
-	// file, merge, diff
+	// file, merge, diff, requires, passthrough; Key is the id of the last two, Index the output that is the state
 	Actions []Action `json:"actions"`
 	States  []int    `json:"states"`
 	Lower   *int     `json:"lower"`
 	Upper   *int     `json:"upper"`
+	Outputs []int    `json:"outputs"`
+	Index   int      `json:"index"`
 }
 
 // Constraints stand beside an op.

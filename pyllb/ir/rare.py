@@ -1,0 +1,36 @@
+"""Rare ops: the kinds of vertices that few builds have, apart so that the others need not load them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
+from pyllb.ir.site import NOWHERE, Site
+from pyllb.value import Shown
+
+if TYPE_CHECKING:
+    from pyllb.ir.ops import Output
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class PassthroughOp(Shown):
+    """Filesystems handed on as they are, once all of them are made.
+
+    id: names it, and is in its digest. outputs: indices of the sources that are its results, in order.
+    """
+
+    id: str
+    sources: tuple[Output, ...] = attrs.field(repr=False)
+    outputs: tuple[int, ...]
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        return self.sources
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        return f"passthrough {self.id}"
