@@ -19,7 +19,9 @@ from pyllb.progress import MODES
 from pyllb.value import Value
 
 if TYPE_CHECKING:
-    from pyllb.client import Result
+    from collections.abc import Iterable
+
+    from pyllb.client import Export, Result
     from pyllb.progress import Sink
 
 
@@ -73,7 +75,7 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
     timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
     made = call.all()
     with Client(require(wishes.addr)) as client:
-        return client.solve(
+        result = client.solve(
             made[""] if list(made) == [""] else made,
             output=exports,
             cache_from=wishes.cache_from,
@@ -87,6 +89,24 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
             timeout=timeout,
             local=local,
         )
+    if sink.shows_logs:  # a line that says what was pushed is in the way of quiet, and of rawjson's objects
+        sys.stderr.writelines(f"pushed {name}\n" for name in _pushed(exports, result))
+    return result
+
+
+def _pushed(exports: Iterable[Export], result: Result) -> list[str]:
+    """NAME@DIGEST of what was pushed, which progress on a terminal has no room for.
+
+    None of several images: the daemon's answer has the digest of one.
+    """
+    from pyllb.client.specs.output import IMAGES
+
+    images = [export for export in exports if export.pushes or export.type in IMAGES]
+    if len(images) != 1 or not images[0].pushes:
+        return []
+    metadata = [one.metadata for one in result.targets.values() or (result,)]
+    named = [(answer.get("image.name", ""), answer.get("containerimage.digest")) for answer in metadata]
+    return [f"{name}@{digest}" for names, digest in named if digest for name in names.split(",") if name]
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import io
 import json
 import os
@@ -76,8 +78,8 @@ def environment(address: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": address, "BUILDKIT_PROGRESS": ""}
 
 
-def run(project: Path, address: str, *words: str) -> subprocess.CompletedProcess[bytes]:
-    env = environment(address)
+def run(project: Path, address: str, *words: str, **env: str) -> subprocess.CompletedProcess[bytes]:
+    env = {**environment(address), **env}
     return subprocess.run(command(*words), cwd=project, env=env, capture_output=True, check=False, timeout=120)
 
 
@@ -96,7 +98,7 @@ def test_a_failing_step_shows_its_output_once_and_both_frames_and_ends_with_1(pr
     assert re.findall(r"out 2\.(\d+)", summary) == [str(n) for n in range(21, 31)]
     assert "out 2.3" not in rest
     lines = rest.splitlines()
-    assert lines[0] == "build.py:7"
+    assert lines[0] == "build.py:7 in step"
     assert [line.split("|")[1].strip() for line in lines if line.startswith(" >")] == [
         'return base.run(f"for i in $(seq 30); do echo out {n}.$i; done; test {n} != 2  # {run}")',
         "base = step(base, n, run)",
@@ -151,6 +153,31 @@ def test_a_tar_on_stdout_is_all_there_is_on_stdout(project: Path, address: str) 
         member = archive.extractfile("hello")
         assert member is not None
         assert member.read() == b"hello"
+
+
+def test_a_pushed_image_is_named_with_its_digest(project: Path, testbed: Testbed) -> None:
+    registry = f"localhost:{testbed.auth_registry.rpartition(':')[2]}"
+    login = base64.b64encode(f"{testbed.auth_user}:{testbed.auth_password}".encode()).decode()
+    (project / "config.json").write_text(json.dumps({"auths": {registry: {"auth": login}}}))
+    output = f'type=image,"name={registry}/hello-{fresh()}:1,{registry}/hello-{fresh()}:2",push=true'
+    words = ("solve", ":hello", "--output", output, "--metadata-file", "meta.json")
+    done = run(project, testbed.address, *words, DOCKER_CONFIG=str(project))
+
+    said = done.stderr.decode()
+    assert done.returncode == 0, said
+    metadata = json.loads((project / "meta.json").read_text())
+    names = metadata["image.name"].split(",")
+    digest = metadata["containerimage.digest"]
+    assert said.splitlines()[-2:] == [f"pushed {name}@{digest}" for name in names]
+    raw = subprocess.run(
+        ["skopeo", "inspect", "--raw", "--tls-verify=false", "--authfile", "config.json", f"docker://{names[1]}"],
+        cwd=project,
+        capture_output=True,
+        check=True,
+    )
+    assert f"sha256:{hashlib.sha256(raw.stdout).hexdigest()}" == digest
+    quiet = run(project, testbed.address, *words, "--progress=quiet", DOCKER_CONFIG=str(project))
+    assert (quiet.returncode, quiet.stderr) == (0, b"")
 
 
 def test_several_filesystems_go_each_to_its_place(project: Path, address: str) -> None:
