@@ -72,7 +72,8 @@ def cache(
     sharing: "shared" by several commands at once, "private" (another is made when it is busy), or "locked" (others
     wait); None is what is right for a known id, else "shared". Use one mode per id: a shared user does not wait for a
     locked one. source: what a new cache starts from; each source is another cache. selector: the path inside source.
-    env: set for the command where it has no value yet; None is what a known id's tool needs to find it.
+    env: variables for the command, over those of the image and under what the build sets itself by `env`; None is
+    what a known id's tool needs to find it.
 
     The contents are no part of the result, of the cache key, or of an exported build cache.
 

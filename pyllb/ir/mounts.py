@@ -34,9 +34,9 @@ class BindMount(Shown):
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class CacheMount(Shown):
-    """A directory that outlives the build. env: pairs the tool needs, set for the command where it has no value yet.
+    """A directory that outlives the build.
 
-    source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
+    env: pairs the tool needs, set for the command over what the image says and under what the build sets. source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
     """
 
     target: str

@@ -9,7 +9,7 @@ from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, CacheMount, PlacedMount, SecretMount, SshMount, TmpfsMount
 from pyllb.ir.ops import ExecOp, ProxyEnv
 from pyllb.ir.platform import Platform
-from pyllb.marshal.evaluate import Evaluator
+from pyllb.marshal.evaluate import Evaluator, overlay
 from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import flag, integer, message, packed, text, texts, varint
 from pyllb.value import Shown
@@ -50,7 +50,7 @@ class ExecEncoder(Shown):
         env, (dir_user, rest, modes, platform) = known
         parts, cache_env = self._placed(op, inputs)
         if op.ssh or cache_env:
-            env += self._added_env(op)
+            env = self._mounts_env(op)
         meta = texts(b"\x0a", op.args) + env + dir_user
         if op.proxy is not None:
             meta += message(b"\x2a", _proxy(op.proxy))
@@ -80,18 +80,23 @@ class ExecEncoder(Shown):
             shared = self._shared[known] = dir_user, _rest(meta), _modes(meta), platform
         return _env(self.evaluator.env(meta)), shared
 
-    def _added_env(self, op: ExecOp) -> bytes:
-        """What mounts add to the environment: never over a value that is there."""
-        names = {name for name, _ in self.evaluator.env(op.meta)}
+    def _mounts_env(self, op: ExecOp) -> bytes:
+        """The environment with what mounts add: never over what the build set, and for caches over the image's own.
+
+        An image cannot know where a cache is mounted: the official rust image says CARGO_HOME=/usr/local/cargo.
+        """
+        env = self.evaluator.env(op.meta)
+        set_by_build = {name for name, _ in op.meta.env}
         added: dict[str, str] = {}
         for mount in op.mounts:
             if isinstance(mount, CacheMount):
                 for name, value in mount.env:
-                    if name not in names:
+                    if name not in set_by_build:
                         added.setdefault(name, value)
-        if op.ssh and "SSH_AUTH_SOCK" not in names:
-            added.setdefault("SSH_AUTH_SOCK", _socket(op.ssh[0], 0))
-        return _env(tuple(added.items()))
+        env = overlay(env, tuple(added.items()))
+        if op.ssh and all(name != "SSH_AUTH_SOCK" for name, _ in env):
+            env += (("SSH_AUTH_SOCK", _socket(op.ssh[0], 0)),)
+        return _env(env)
 
     def _placed(self, op: ExecOp, inputs: Inputs) -> tuple[list[bytes], bool]:
         """The mounts that have a place, and whether one of them has variables to set."""

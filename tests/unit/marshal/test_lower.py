@@ -63,6 +63,14 @@ def test_an_image_that_cannot_be_resolved_is_raised_with_the_line_that_names_it(
     assert caught.value.sources[0].filename == __file__
 
 
+def test_the_variables_of_a_cache_win_over_those_of_the_image_and_lose_to_what_the_build_sets() -> None:
+    config = b'{"config": {"Env": ["PATH=/bin", "A=image", "B=image", "C=image", "D=image"]}}'
+    cache = pyllb.cache("x", "/x", env={"A": "cache", "B": "cache", "C": "cache", "E": "cache"})
+    node = pyllb.fs().env(B="state").image("golang").run("true", mounts=[cache], env={"C": "run"})
+    (op,) = [op for _, op in lowered(node, {GOLANG: config}).definition._parsed() if op.HasField("exec")]
+    assert list(op.exec.meta.env) == ["PATH=/bin", "D=image", "B=state", "C=run", "A=cache", "E=cache"]
+
+
 def test_an_image_that_nobody_resolves_is_an_error_and_not_a_wait() -> None:
     with pytest.raises(GraphError, match="nobody resolved"):
         lowered(pyllb.fs().image("golang"), {})
