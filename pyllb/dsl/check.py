@@ -119,7 +119,7 @@ def env_name(name: str) -> str:
 
 def environment(value: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Environment variables as pairs in the mapping's order."""
-    if not isinstance(value, Mapping):
+    if type(value) is not dict and not isinstance(value, Mapping):
         raise OptionError(f"env is {show(value)}; write a mapping, {{'NAME': 'value'}}")
     for name, text_ in value.items():
         if type(name) is str and type(text_) is str and name and not ("=" in name or "\0" in name or "\0" in text_):

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 
 from pyllb.dsl import check
 from pyllb.errors import OptionError
-from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup, make_constraints
 from pyllb.ir.platform import Platform, parse_platform
 
 _INT64 = (1 << 63) - 1
-_NOTHING = (None, (), None, None, False, None, None, None)
+_NOTHING = (None, (), None, False, None, None, None)
 
 
 def constraints(
@@ -25,9 +25,9 @@ def constraints(
     resources: LinuxResources | None = None,
 ) -> Constraints:
     """The options that every vertex has, checked. Raises OptionError."""
-    given = (platform, filters, name, description, ignore_cache, export_cache, group, resources)
-    if given == _NOTHING:
-        return NO_CONSTRAINTS  # nearly every vertex; a chain of 100,000 runs shares the one value
+    if (platform, filters, description, ignore_cache, export_cache, group, resources) == _NOTHING:
+        # Nearly every vertex; those of a large graph share the one value, or differ in their names alone.
+        return NO_CONSTRAINTS if name is None else make_constraints(name=check.text("name", name))
     if resources is not None and not isinstance(resources, LinuxResources):
         raise OptionError(f"resources is {check.show(resources)}; write resources(memory='2g', ...)")
     return Constraints(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,7 +13,16 @@ from pyllb.dsl import check
 from pyllb.dsl.state import NETWORKS, SECURITIES, State, a_hostname, a_ulimit, a_user, an_extra_host
 from pyllb.errors import MountError, OptionError
 from pyllb.ir.meta import Meta
-from pyllb.ir.mounts import BindMount, CacheMount, Mount, PlacedMount, SecretMount, SshMount, TmpfsMount
+from pyllb.ir.mounts import (
+    BindMount,
+    CacheMount,
+    Mount,
+    PlacedMount,
+    SecretMount,
+    SshMount,
+    TmpfsMount,
+    make_bind_mount,
+)
 from pyllb.ir.ops import ExecOp, ProxyEnv, makes_output
 
 if TYPE_CHECKING:
@@ -121,7 +131,7 @@ def _shell(shell: Sequence[str]) -> tuple[str, ...]:
 
 def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mounts:
     """Sort and check the mounts of a command on base. Raises MountError, OptionError."""
-    placed: list[PlacedMount] = [BindMount(target="/", source=base.output, readonly=readonly_root)]
+    placed: list[PlacedMount] = [make_bind_mount(target="/", source=base.output, readonly=readonly_root)]
     if mounts == () and not readonly_root:
         return (placed[0],), (), ()
     others: list[SecretMount | SshMount] = []
@@ -140,11 +150,15 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
         raise MountError(
             "readonly_root=True without a writable bind mount; the command would have no result, so it would never run"
         )
+    if not others:
+        return tuple(placed), (), ()
     secrets = tuple([mount for mount in others if isinstance(mount, SecretMount)])
     return tuple(placed), secrets, tuple([mount for mount in others if isinstance(mount, SshMount)])
 
 
 def _listed(mounts: Iterable[Mount]) -> Iterable[Mount]:
+    if type(mounts) is list:
+        return mounts
     if isinstance(mounts, _MOUNTS):
         raise OptionError("mounts is one mount; write mounts=[...] around it")
     if isinstance(mounts, str | Mapping) or not isinstance(mounts, Iterable):
@@ -172,7 +186,9 @@ def _note(seen: dict[str, Mount], mount: Mount) -> None:
     seen[place] = mount
 
 
+@lru_cache(maxsize=256)
 def _place(target: str) -> str:
+    """The target as every spelling of it has it."""
     return "/" + posixpath.normpath(target).lstrip("/")
 
 

@@ -12,7 +12,7 @@ from pyllb.errors import OptionError
 from pyllb.ir.files import Chain, FileAction
 from pyllb.ir.meta import EMPTY_META
 from pyllb.ir.mounts import Mount
-from pyllb.ir.ops import ExecOp, FileOp, Output
+from pyllb.ir.ops import FileOp, Output, make_exec, make_output
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class FS(Started):
             shell=shell,
         )
         placed, secrets, ssh = exec.exec_mounts(self, mounts, check.flag("readonly_root", readonly_root))
-        op = ExecOp(
+        op = make_exec(
             args=exec.command_args(command, meta.shell),
             meta=meta,
             mounts=placed,
@@ -116,7 +116,7 @@ class FS(Started):
             constraints=options,
             site=here(),
         )
-        output = self.output if readonly_root else Output(op)  # the root sorts first, so its result is number 0
+        output = self.output if readonly_root else make_output(op)  # the root sorts first, so its result is number 0
         return FS(output, with_platform(self.meta, options), self.spec, op)
 
     def mount(self, target: str) -> FS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from functools import lru_cache
 
 from pyllb.dsl import check
 from pyllb.dsl.state import State
@@ -12,6 +13,7 @@ from pyllb.ir.catalogue import CATALOGUE, KnownCache
 from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
 from pyllb.ir.ops import Output
 
+_NOTHING = (None, None, None, None, False, None)
 _MAX_ID = (1 << 32) - 1
 _SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
 _CONTENT_CACHE: tuple[ContentCache, ...] = ("default", "on", "off")
@@ -85,6 +87,26 @@ def cache(
     >>> cache("go-build")
     CacheMount(target='/root/.cache/go-build', id='go-build', sharing='shared', selector='', readonly=False, env=())
     """
+    if type(id_or_target) is str and (target, sharing, source, selector, readonly, env) == _NOTHING:
+        return _usual_cache(id_or_target)
+    return _cache(id_or_target, target, sharing, source, selector, readonly, env)
+
+
+@lru_cache(maxsize=64)
+def _usual_cache(id_or_target: str) -> CacheMount:
+    """Made once: most caches are used by many commands, and the other options are rarely given."""
+    return _cache(id_or_target, None, None, None, None, False, None)
+
+
+def _cache(
+    id_or_target: str,
+    target: str | None,
+    sharing: Sharing | None,
+    source: State | None,
+    selector: str | None,
+    readonly: bool,
+    env: Mapping[str, str] | None,
+) -> CacheMount:
     check.text("the id of a cache mount", id_or_target)
     known = CATALOGUE.get(id_or_target)
     is_path = id_or_target.startswith("/")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 
 from pyllb.ir.platform import Platform
+from pyllb.ir.record import constructor
 from pyllb.value import Value
 
 
@@ -33,7 +34,7 @@ class LinuxResources(Value):
     cpuset_mems: str = ""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True, weakref_slot=False)
 class Constraints(Value):
     """platform and filters are in the op's digest; all else is metadata and is not.
 
@@ -52,4 +53,5 @@ class Constraints(Value):
     resources: LinuxResources | None = None
 
 
+make_constraints = constructor(Constraints)
 NO_CONSTRAINTS = Constraints()

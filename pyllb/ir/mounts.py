@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import attrs
 
+from pyllb.ir.record import constructor
 from pyllb.value import Shown
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ Sharing = Literal["shared", "private", "locked"]
 ContentCache = Literal["default", "on", "off"]
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True, weakref_slot=False)
 class BindMount(Shown):
     """A filesystem at target. source: None is scratch. selector: the path inside source, "" is all of it.
 
@@ -30,6 +31,9 @@ class BindMount(Shown):
     no_output: bool = False
     content_cache: ContentCache = "default"
     origin: Node | None = attrs.field(default=None, repr=False)
+
+
+make_bind_mount = constructor(BindMount)
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)

@@ -15,6 +15,7 @@ from pyllb.ir.files import Chain, FileAction
 from pyllb.ir.image import ImageSpec
 from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount, TmpfsMount
+from pyllb.ir.record import constructor
 from pyllb.ir.site import NOWHERE, Site
 from pyllb.value import Shown, Value
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pyllb.ir.rare import PassthroughOp
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(eq=False, repr=False, weakref_slot=False)
 class Output(Shown):
     """One result of a vertex. index counts the vertex' results."""
 
@@ -34,6 +35,9 @@ class Output(Shown):
 
     def __deepcopy__(self, memo: dict[int, object]) -> Output:  # every way to another vertex leads through an Output
         return self
+
+
+make_output = constructor(Output)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -82,7 +86,7 @@ class ProxyEnv(Value):
     all_proxy: str = ""
 
 
-@attrs.frozen(eq=False, repr=False, kw_only=True)
+@attrs.frozen(eq=False, repr=False, kw_only=True, weakref_slot=False)
 class ExecOp(Shown):
     """A command in a container.
 
@@ -111,6 +115,9 @@ class ExecOp(Shown):
             return mount.source
         writable = [m for m in self.mounts if makes_output(m)]
         return Output(self, next(index for index, m in enumerate(writable) if m is mount))
+
+
+make_exec = constructor(ExecOp)
 
 
 def makes_output(mount: PlacedMount) -> bool:

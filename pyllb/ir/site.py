@@ -9,6 +9,7 @@ from types import CodeType
 
 import attrs
 
+from pyllb.ir.record import constructor
 from pyllb.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -53,7 +54,7 @@ def range_of(code: CodeType, position: tuple[int | None, int | None, int | None,
     return Range(start, end or start, -1 if column is None else column, -1 if end_column is None else end_column)
 
 
-@attrs.frozen(eq=False, repr=False)
+@attrs.frozen(eq=False, repr=False, weakref_slot=False)
 class Site(Value):
     """The user's frames, innermost first, at most eight; empty when none was found.
 
@@ -69,6 +70,7 @@ class Site(Value):
         return tuple(map(Frame, codes, instructions))
 
 
+_make_site = constructor(Site)
 NOWHERE = Site()
 
 
@@ -91,4 +93,4 @@ def here() -> Site:
         if frame.f_code.co_filename.startswith(_PACKAGE):
             break
         places += (frame.f_code, frame.f_lasti)
-    return Site(places)
+    return _make_site(places)
