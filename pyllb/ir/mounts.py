@@ -40,7 +40,8 @@ make_bind_mount = constructor(BindMount)
 class CacheMount(Shown):
     """A directory that outlives the build.
 
-    env: pairs the tool needs, set for the command over what the image says and under what the build sets. source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
+    env: pairs the tool needs, set for the command over what the image says and under what the build sets.
+    source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
     """
 
     target: str

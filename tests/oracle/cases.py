@@ -21,7 +21,7 @@ WINDOWS: Fields = {
     "os": "windows",
     "os.version": "10.0.20348.1",
     "os.features": ["win32k"],
-    "config": {"Env": ["A=1"]},
+    "config": {"Env": ["W=1"]},
 }
 
 

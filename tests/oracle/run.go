@@ -104,7 +104,8 @@ func (b *builder) runOptions(n Node, st llb.State) ([]llb.RunOption, error) {
 }
 
 // mountOptions are those of a mount that are no mounts of a filesystem: secrets, sockets, and the variables that a
-// cache mount's tool needs, which stay what they are where the state has them.
+// cache mount's tool needs, which stay what they are where the state has them. Those of an image would give way, but a
+// state does not tell where it has a variable from, so no image config of a program has one of them.
 func mountOptions(m Mount, st *llb.State) (opts []llb.RunOption, err error) {
 	switch m.Type {
 	case "cache":
