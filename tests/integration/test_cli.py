@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -18,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from pyllb import Client
 from tests.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -207,6 +209,63 @@ def test_a_secret_reaches_the_step_and_is_nowhere_in_what_is_shown(project: Path
     assert done.returncode == 0, done.stderr.decode()
     assert b"very-hidden" not in done.stderr
     assert b"MTEK" in done.stderr  # base64 of the step's own output: its length, 11
+
+
+def test_every_step_is_cached_from_the_registry_after_the_daemon_was_emptied(project: Path, testbed: Testbed) -> None:
+    ref = f"localhost:{testbed.registry.rpartition(':')[2]}/cache-{fresh()}:x"
+    (project / "fine.py").write_text(BUILD.replace("test {n} != 2", "test {n} != 9"))
+    words = ("solve", "fine.py:loop", "--run", fresh(), "--progress=rawjson")
+
+    def cached(done: subprocess.CompletedProcess[bytes]) -> dict[str, bool]:
+        """By name, whether a step was, as the Status stream says in the end."""
+        assert done.returncode == 0, done.stderr.decode()
+        rows = [json.loads(line) for line in done.stderr.splitlines()]
+        steps = [vertex for row in rows for vertex in row.get("vertexes", []) if vertex["name"].startswith("/bin/sh")]
+        return {step["name"]: step.get("cached", False) for step in steps}
+
+    with testbed.start_daemon() as daemon:
+        first = run(project, daemon.address, *words, "--cache-to", f"type=registry,ref={ref},mode=max")
+        assert list(cached(first).values()) == [False] * 4
+        with Client(daemon.address) as client:
+            client.prune(all=True)
+            assert client.disk_usage() == ()
+        second = run(project, daemon.address, *words, "--cache-from", f"type=registry,ref={ref}")
+        assert cached(second) == dict.fromkeys(cached(first), True)
+
+
+def test_a_secret_is_in_nothing_that_is_kept(project: Path, testbed: Testbed) -> None:
+    hidden = f"hidden-{fresh()}"
+    (project / "token").write_text(hidden)
+    run_id, began = fresh(), time.time() - 1
+    words = (":secretive", "--run", run_id)
+    secret = ("--secret", "id=token,src=token")
+    with testbed.start_daemon() as daemon:
+        dumped = run(project, daemon.address, "dump", *words)
+        cache = ("--cache-to", f"localhost:{testbed.registry.rpartition(':')[2]}/secretive-{run_id}:x")
+        done = run(project, daemon.address, "solve", *words, *secret, *cache, "--progress=plain")
+        assert (dumped.returncode, done.returncode) == (0, 0), (dumped.stderr + done.stderr).decode()
+        kept = [path for place in (daemon.root, testbed.home) for path in place.rglob("*") if since(path, began)]
+        with_id = [path for path in kept if run_id.encode() in contents(path)]
+        assert with_id, "the search finds what is there"
+        assert not [path for path in kept if hidden.encode() in contents(path)]
+    assert hidden.encode() not in dumped.stdout + dumped.stderr + done.stdout + done.stderr
+
+
+def since(path: Path, time: float) -> bool:
+    """Whether it is a file that was written since then."""
+    try:
+        return path.is_file() and path.stat().st_mtime > time
+    except OSError:
+        return False
+
+
+def contents(path: Path) -> bytes:
+    """What is in a file, also when it is packed; nothing when it has just gone."""
+    try:
+        data = path.read_bytes()
+        return gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+    except OSError:
+        return b""
 
 
 def test_a_timeout_ends_with_1(project: Path, address: str) -> None:

@@ -280,6 +280,26 @@ def test_a_target_that_returns_something_else_is_told_so_at_its_line(
     assert [row for row in text.splitlines() if row.startswith(" >") and row.endswith(f"| {line}")]
 
 
+def test_a_syntax_error_is_shown_with_its_line_and_place(project: Path) -> None:
+    (project / "broken.py").write_text("from pyllb import fs\n\ndefault = fs(.mkdir('/a')\n")
+
+    assert refused(project, "solve", "broken.py") == (
+        "error: broken.py:3: invalid syntax\n    default = fs(.mkdir('/a')\n                 ^\n"
+    )
+
+
+def test_a_relative_target_of_a_cache_is_told_at_its_line(project: Path) -> None:
+    (project / "cached.py").write_text(
+        "from pyllb import cache, fs, target\n\n\n@target\ndef default():\n"
+        "    return fs().image('busybox').run('true', mounts=[cache('mine', 'var/cache')])\n"
+    )
+    text = refused(project, "solve", "cached.py")
+
+    assert text.startswith("cached.py:6 in default\n")
+    assert "'var/cache'" in text.splitlines()[-1]
+    assert "/" in text.splitlines()[-1]
+
+
 def test_wrong_flags_get_one_clear_message(project: Path) -> None:
     assert refused(project, "dump", "--levl", "1") == (
         "error: no such option '--levl'; did you mean '--level'?\nsee pyllb dump --help\n"
