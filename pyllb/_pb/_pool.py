@@ -11,6 +11,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.descriptor import FileDescriptor
     from google.protobuf.descriptor_pool import DescriptorPool
 
@@ -64,14 +66,39 @@ def _file(module: str) -> FileDescriptor:
 
 @functools.cache
 def _pool() -> tuple[DescriptorPool, dict[str, str]]:
-    from google.protobuf import descriptor_pb2, descriptor_pool
+    from google.protobuf import descriptor_pool
 
     data = pkgutil.get_data(__package__, "descriptors.binpb")
     if data is None:
         raise ImportError(f"cannot read descriptors.binpb of {__package__}, which is part of the installed package")
     pool = descriptor_pool.DescriptorPool()
     paths = {}
-    for file in descriptor_pb2.FileDescriptorSet.FromString(data).file:
-        pool.AddSerializedFile(file.SerializeToString())
-        paths[file.name.rpartition("/")[2].removesuffix(".proto")] = file.name
+    for name, file in _files(data):
+        pool.AddSerializedFile(file)
+        paths[name.rpartition("/")[2].removesuffix(".proto")] = name
     return pool, paths
+
+
+def _files(data: bytes) -> Iterator[tuple[str, bytes]]:
+    """The name and the bytes of each file in a serialised FileDescriptorSet, whose only field is `file = 1`.
+
+    A file's own first field is its name. Taken apart by hand because descriptor_pb2 is 2 ms of a solve's start.
+    """
+    position = 0
+    while position < len(data):
+        begin, position = _field(data, position)
+        name, end = _field(data, begin)
+        yield data[name:end].decode(), data[begin:position]
+
+
+def _field(data: bytes, position: int) -> tuple[int, int]:
+    """Where the bytes of the field 1 that stands at position begin, and where they end."""
+    if data[position] != 0x0A:
+        raise ImportError(f"descriptors.binpb of {__package__} is damaged at byte {position}")
+    size = shift = 0
+    while True:
+        position += 1
+        size |= (data[position] & 0x7F) << shift
+        shift += 7
+        if data[position] < 0x80:
+            return position + 1, position + 1 + size

@@ -6,12 +6,15 @@ import os
 import socket
 import stat
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING
 
 import attrs
 
 from pyllb.errors import ConnectError, NotThereYet, UsageError
 from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
 
 CONNECT_TIMEOUT = 5.0
 """Seconds a daemon has to accept a connection and to answer; buildctl's --timeout has the same default."""
@@ -150,6 +153,8 @@ def parse_address(text: str) -> Address:
 
 
 def _tcp(text: str) -> Address:
+    from urllib.parse import urlsplit
+
     parts = urlsplit(text)
     host, port = parts.hostname, _port(parts)
     if not host or not port or parts.path.strip("/") or parts.query or parts.fragment or parts.username:

@@ -6,7 +6,7 @@ import hashlib
 import os
 import socket
 from collections.abc import Collection, Iterable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
@@ -19,6 +19,9 @@ from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp
 from pyllb.ir.site import Site
 from pyllb.marshal.sourcemap import source_lines
 from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LOCAL = "local://"
 
@@ -133,10 +136,12 @@ def resolve_locals(
 
 
 def _directory(need: LocalNeed, override: str | os.PathLike[str] | None) -> Path:
+    from pathlib import Path
+
     if override is not None:
         path = Path(override)
     elif need.dir is not None:
-        path = _base(need.dir.relative_to) / need.dir.path
+        path = Path(_base(need.dir.relative_to), need.dir.path)
     else:
         raise UsageError(
             f"local source {need.name!r} has no directory of its own; give local={{{need.name!r}: DIRECTORY}}, "
@@ -150,9 +155,8 @@ def _directory(need: LocalNeed, override: str | os.PathLike[str] | None) -> Path
     raise OptionError(f"local source {need.name!r}: {str(path)!r} {what}", sources=need.sources())
 
 
-def _base(relative_to: str) -> Path:
-    file = Path(relative_to)
-    return file.absolute().parent if relative_to and file.is_file() else Path.cwd()
+def _base(relative_to: str) -> str:
+    return os.path.dirname(os.path.abspath(relative_to)) if os.path.isfile(relative_to) else os.getcwd()
 
 
 def shared_key(directories: Mapping[str, Path]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -19,6 +18,8 @@ from pyllb.ir.platform import Platform
 from pyllb.value import Value
 
 if TYPE_CHECKING:  # each is loaded for a solve that is given one
+    from pathlib import Path
+
     from pyllb.client.specs.secret import SecretSpecs
     from pyllb.client.specs.ssh import SshSpecs
     from pyllb.session.secrets import SecretSource
@@ -87,7 +88,7 @@ def read_options(
         allow=parse_allow(allow),
         no_cache=no_cache,
         local=dict(local or {}),
-        docker_config=None if docker_config is None else Path(docker_config),
+        docker_config=_directory(docker_config),
         sink=progress,
     )
 
@@ -106,3 +107,11 @@ def _ssh(specs: SshSpecs) -> dict[str, SshAgent]:
     from pyllb.client.specs.ssh import parse_ssh
 
     return parse_ssh(specs)
+
+
+def _directory(path: str | os.PathLike[str] | None) -> Path | None:
+    if path is None:
+        return None
+    from pathlib import Path
+
+    return Path(path)

@@ -7,12 +7,15 @@ import binascii
 import json
 import os
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import attrs
 
 from pyllb.session.helper import HelperError, run_helper
 from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # The registry of Docker Hub goes by the address that its login has always been kept under.
 _HUB_KEY = "https://index.docker.io/v1/"
@@ -57,23 +60,23 @@ class DockerConfig(Value):
         if found is not None:
             return found
         path = self.path()
-        config = _parse(_read(path), str(path))
-        helper = _helper(config, key, str(path))
+        config = _parse(_read(path), path)
+        helper = _helper(config, key, path)
         if helper:
             return _from_helper(f"docker-credential-{helper}", key, check)
-        return _from_auths(config, key, str(path)) or ANONYMOUS
+        return _from_auths(config, key, path) or ANONYMOUS
 
-    def path(self) -> Path:
+    def path(self) -> str:
         """Where the config.json is read from."""
-        if self.directory is not None:
-            return self.directory / "config.json"
         # A user without a home, as containers run them, gets a path that no file has: `~` stays as it is.
-        return Path(os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")) / "config.json"
+        directory = self.directory or os.environ.get("DOCKER_CONFIG") or os.path.expanduser("~/.docker")
+        return os.path.join(directory, "config.json")
 
 
-def _read(path: Path) -> str:
+def _read(path: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with open(path, encoding="utf-8") as file:
+            return file.read()
     except (FileNotFoundError, NotADirectoryError):
         return ""
     except (OSError, UnicodeDecodeError) as error:

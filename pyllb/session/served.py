@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from urllib.parse import quote
 
 from pyllb.session.call import CallCancelled, Code, Message
 from pyllb.session.framing import MessageReader, framed
@@ -156,6 +155,10 @@ def quote_message(text: str) -> str:
 
     Bytes that are no UTF-8 are written out: the daemon could not pass the message on in protobuf.
     """
+    if not text:
+        return ""
+    from urllib.parse import quote
+
     if len(text) > _MAX_TEXT:
         text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
     return quote(text, safe=_PLAIN, errors="backslashreplace")

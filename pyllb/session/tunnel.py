@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
-from urllib.parse import unquote
 
 from pyllb.session.http2 import (
     Buffer,
@@ -161,6 +160,8 @@ def _check_status(headers: Mapping[str, tuple[str, ...]]) -> None:
         raise TunnelError(f"the daemon answered HTTP status {http_status}, not a session")
     (status,) = headers.get("grpc-status", ("0",))[:1]
     if status != "0":
+        from urllib.parse import unquote
+
         message = unquote(headers.get("grpc-message", ("",))[0])
         raise TunnelError(f"the daemon ended the session: {message or 'no message'} (gRPC status {status})")
 

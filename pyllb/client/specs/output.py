@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -187,6 +186,8 @@ def check_place(export: Export) -> None:
     """Make sure, before anything runs, that the output can go to its dest. Raises UsageError."""
     if export.dest is None or export.dest == "-":
         return
+    from pathlib import Path
+
     from pyllb.session.filesend import check_destination
 
     try:
@@ -199,6 +200,8 @@ def target_of(export: Export) -> Target | None:
     """Where the session puts what the daemon sends of this export; None when it sends nothing."""
     if export.dest is None:
         return None
+    from pathlib import Path
+
     from pyllb.session.filesend import FileTarget, LocalTarget, StreamTarget
 
     if export.dest == "-":
