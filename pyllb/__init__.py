@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
     from pyllb.dsl.constraints import progress_group, resources
     from pyllb.dsl.exec import proxy
-    from pyllb.dsl.fs import FS, fs, git, http, image, local
+    from pyllb.dsl.fs import FS, fs, git, http, image, image_blob, local, oci_layout, oci_layout_blob
     from pyllb.dsl.graph import diff, merge, passthrough
     from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
     from pyllb.dsl.target import Target, target
@@ -39,10 +39,13 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "git",
     "http",
     "image",
+    "image_blob",
     "local",
     "merge",
     "mkdir",
     "mkfile",
+    "oci_layout",
+    "oci_layout_blob",
     "passthrough",
     "progress_group",
     "proxy",
@@ -74,10 +77,13 @@ _HOMES = {
     "git": "pyllb.dsl.fs",
     "http": "pyllb.dsl.fs",
     "image": "pyllb.dsl.fs",
+    "image_blob": "pyllb.dsl.fs",
     "local": "pyllb.dsl.fs",
     "merge": "pyllb.dsl.graph",
     "mkdir": "pyllb.dsl.actions",
     "mkfile": "pyllb.dsl.actions",
+    "oci_layout": "pyllb.dsl.fs",
+    "oci_layout_blob": "pyllb.dsl.fs",
     "passthrough": "pyllb.dsl.graph",
     "progress_group": "pyllb.dsl.constraints",
     "proxy": "pyllb.dsl.exec",

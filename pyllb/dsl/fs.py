@@ -310,3 +310,6 @@ image = _EMPTY.image
 local = _EMPTY.local
 git = _EMPTY.git
 http = _EMPTY.http
+oci_layout = _EMPTY.oci_layout
+image_blob = _EMPTY.image_blob
+oci_layout_blob = _EMPTY.oci_layout_blob

@@ -195,23 +195,14 @@ def http_op(
     pgp_signature: str | None,
 ) -> SourceOp:
     """An http source. Mirrors client/llb HTTP."""
-    from pyllb.dsl.actions import an_owner, permissions
-
     if not re.match(_HTTP, check.text("the URL of http", url), re.IGNORECASE):
         raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'")
     attributes = Attributes("source.http")
     if checksum is not None:
         attributes.set("http.checksum", a_digest("checksum", checksum), "source.http.checksum")
     if filename is not None:
-        attributes.set("http.filename", _file_name(filename))
-    if mode is not None and (bits := permissions(mode)):
-        attributes.set("http.perm", f"0{bits:o}", "source.http.perm")
-    who = an_owner(owner)
-    for name, number in (("uid", who and who.user), ("gid", who and who.group)):
-        if isinstance(number, str):
-            raise OptionError(f"owner is {owner!r}; there is no /etc/passwd to look names up in, write numbers")
-        if number:
-            attributes.set(f"http.{name}", str(number), "soruce.http.uidgid")  # upstream's spelling
+        attributes.set("http.filename", file_name(filename))
+    file_attributes(attributes, mode, owner, "source.http.perm", "soruce.http.uidgid")  # upstream's spelling
     if auth_secret is not None:
         attributes.set("http.authheadersecret", check.text("auth_secret", auth_secret), "source.http.auth")
     for name, header in (("accept", accept), ("user-agent", user_agent)):
@@ -225,7 +216,24 @@ def http_op(
     return attributes.op(url, constraints, site)
 
 
-def _file_name(filename: str) -> str:
+def file_attributes(
+    attributes: Attributes, mode: int | str | None, owner: str | int | None, mode_cap: str = "", owner_cap: str = ""
+) -> None:
+    """Mode and owner of the one file that a source gives; 0, which is what they are anyway, is left out."""
+    from pyllb.dsl.actions import an_owner, permissions  # here: start-up is measured
+
+    if mode is not None and (bits := permissions(mode)):
+        attributes.set("http.perm", f"0{bits:o}", mode_cap)
+    who = an_owner(owner)
+    for name, number in (("uid", who and who.user), ("gid", who and who.group)):
+        if isinstance(number, str):
+            raise OptionError(f"owner is {owner!r}; there is no /etc/passwd to look names up in, write numbers")
+        if number:
+            attributes.set(f"http.{name}", str(number), owner_cap)
+
+
+def file_name(filename: str) -> str:
+    """A name without directories."""
     if "/" in check.text("filename", filename) or filename in (".", ".."):
         raise OptionError(f"filename is {filename!r}; it is a name without directories")
     return filename

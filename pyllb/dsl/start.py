@@ -234,6 +234,122 @@ class Started(Configured):
         )
         return self._source(op, self.meta)
 
+    def oci_layout(
+        self,
+        ref: str,
+        *,
+        store: str | None = None,
+        session: str | None = None,
+        layer_limit: int | None = None,
+        platform: str | Platform | None = None,
+        filters: Iterable[str] = (),
+        name: str | None = None,
+        description: Mapping[str, str] | None = None,
+        ignore_cache: bool = False,
+        export_cache: bool | None = None,
+        group: str | ProgressGroup | None = None,
+    ) -> Self:
+        """Start from an image of an OCI layout, which a client of the daemon serves.
+
+        ref: "layouts/app@sha256:...", or with a tag; kept as it is. store: the id that the client serves the layout
+        by, and session: that client's session; None is the client of the solve. layer_limit: only the first layers. An
+        image config is not read. The others: see `run`.
+
+        Raises RefError for the reference, OptionError for the rest.
+
+        LLB: SourceOp oci-layout://. Mirrors client/llb OCILayout, OCIStore, OCILayerLimit (BuildKit 0.33.1).
+        """
+        from pyllb.dsl.stored import oci_layout_op  # here, as below: few builds have one, and start-up is measured
+
+        options = self._source_constraints(
+            "oci_layout", platform, filters, name, description, ignore_cache, export_cache, group
+        )
+        op = oci_layout_op(ref, options, here(), store=store, session=session, layer_limit=layer_limit)
+        return self._source(op, self.meta)
+
+    def image_blob(
+        self,
+        ref: str,
+        *,
+        filename: str | None = None,
+        mode: int | str | None = None,
+        owner: str | int | None = None,
+        platform: str | Platform | None = None,
+        filters: Iterable[str] = (),
+        name: str | None = None,
+        description: Mapping[str, str] | None = None,
+        ignore_cache: bool = False,
+        export_cache: bool | None = None,
+        group: str | ProgressGroup | None = None,
+    ) -> Self:
+        """Start from one blob of a registry's repository, a layer's archive say, as one file.
+
+        ref: "registry.example.com/team/app@sha256:...", the digest being the blob's. filename: None is the daemon's
+        choice. mode, owner: as in `http`. The others: see `run`.
+
+        Raises RefError for the reference, OptionError for the rest.
+
+        LLB: SourceOp docker-image+blob://. Mirrors client/llb ImageBlob (BuildKit 0.33.1).
+        """
+        from pyllb.dsl.stored import blob_op
+
+        options = self._source_constraints(
+            "image_blob", platform, filters, name, description, ignore_cache, export_cache, group
+        )
+        op = blob_op(
+            ref,
+            options,
+            here(),
+            filename=filename,
+            mode=mode,
+            owner=owner,
+            layout=False,
+            store=None,
+            session=None,
+        )
+        return self._source(op, self.meta)
+
+    def oci_layout_blob(
+        self,
+        ref: str,
+        *,
+        store: str | None = None,
+        session: str | None = None,
+        filename: str | None = None,
+        mode: int | str | None = None,
+        owner: str | int | None = None,
+        platform: str | Platform | None = None,
+        filters: Iterable[str] = (),
+        name: str | None = None,
+        description: Mapping[str, str] | None = None,
+        ignore_cache: bool = False,
+        export_cache: bool | None = None,
+        group: str | ProgressGroup | None = None,
+    ) -> Self:
+        """Start from one blob of an OCI layout, as one file: `image_blob`, from where `oci_layout` has it.
+
+        Raises RefError for the reference, OptionError for the rest.
+
+        LLB: SourceOp oci-layout+blob://. Mirrors client/llb OCILayoutBlob, ImageBlobOCIStore (BuildKit 0.33.1).
+        """
+        from pyllb.dsl.stored import blob_op
+
+        options = self._source_constraints(
+            "oci_layout_blob", platform, filters, name, description, ignore_cache, export_cache, group
+        )
+        op = blob_op(
+            ref,
+            options,
+            here(),
+            filename=filename,
+            mode=mode,
+            owner=owner,
+            layout=True,
+            store=store,
+            session=session,
+        )
+        return self._source(op, self.meta)
+
     def _source_constraints(
         self,
         method: str,

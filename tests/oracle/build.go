@@ -50,7 +50,7 @@ func (b *builder) node(n Node) (llb.State, error) {
 	switch n.Op {
 	case "scratch":
 		return llb.Scratch(), nil
-	case "image", "local", "git", "http":
+	case "image", "local", "git", "http", "oci_layout", "image_blob", "oci_layout_blob":
 		return b.source(n)
 	case "env":
 		return st.AddEnv(n.Key, n.Value), nil
@@ -167,6 +167,16 @@ func (b *builder) source(n Node) (llb.State, error) {
 		return local(n, constraints), nil
 	case "git":
 		return git(n, constraints), nil
+	case "oci_layout":
+		opts := append(options[llb.OCILayoutOption](constraints), llb.OCIStore(n.Session, n.Store))
+		if n.LayerLimit != nil {
+			opts = append(opts, llb.OCILayerLimit(*n.LayerLimit))
+		}
+		return llb.OCILayout(n.Ref, opts...), nil
+	case "image_blob":
+		return llb.ImageBlob(n.Ref, blob(n, constraints)...), nil
+	case "oci_layout_blob":
+		return llb.OCILayoutBlob(n.Ref, append(blob(n, constraints), llb.ImageBlobOCIStore(n.Session, n.Store))...), nil
 	}
 	return http(n, constraints), nil
 }
@@ -279,6 +289,20 @@ func http(n Node, constraints []llb.ConstraintsOpt) llb.State {
 		}))
 	}
 	return llb.HTTP(n.URL, opts...)
+}
+
+func blob(n Node, constraints []llb.ConstraintsOpt) []llb.ImageBlobOption {
+	opts := options[llb.ImageBlobOption](constraints)
+	if n.Filename != "" {
+		opts = append(opts, llb.Filename(n.Filename))
+	}
+	if n.Mode != 0 {
+		opts = append(opts, llb.Chmod(os.FileMode(n.Mode)))
+	}
+	if n.Owner != nil {
+		opts = append(opts, llb.Chown(n.Owner[0], n.Owner[1]))
+	}
+	return opts
 }
 
 func (b *builder) actions(list []Action) (*llb.FileAction, error) {

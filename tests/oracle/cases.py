@@ -157,6 +157,38 @@ SOURCES = [
     program("http owner", {"op": "http", "url": "http://example.com/a", "owner": [0, 5]}),
     program("http auth", {"op": "http", "url": "http://example.com/a", "auth_secret": "hdr"}),
     program("http headers", {"op": "http", "url": "http://example.com/a", "accept": "text/x", "user_agent": "me"}),
+    program("oci layout", {"op": "oci_layout", "ref": f"not/real@{SHA}"}, run()),
+    program(
+        "oci layout options",
+        {
+            "op": "oci_layout",
+            "ref": f"Not/Real:Tag@{SHA}",
+            "store": "s",
+            "session": "x",
+            "layer_limit": 2,
+            "platform": "linux/arm64",
+            "name": "n",
+        },
+        run(),
+    ),
+    program("image blob", {"op": "image_blob", "ref": f"team/app@{SHA}"}, run(None, bind("/b", 0))),
+    program(
+        "image blob options",
+        {
+            "op": "image_blob",
+            "ref": f"example.com/a@{SHA}",
+            "filename": "f",
+            "mode": 0o640,
+            "owner": [1, 2],
+            "platform": "linux/arm64",
+            "ignore_cache": True,
+        },
+    ),
+    program("oci layout blob", {"op": "oci_layout_blob", "ref": f"app@{SHA}", "owner": [0, 3]}),
+    program(
+        "oci layout blob options",
+        {"op": "oci_layout_blob", "ref": f"a/app@{SHA}", "store": "s", "session": "x", "filename": "f", "mode": 1},
+    ),
     program("http signed", {"op": "http", "url": "http://example.com/a", "pgp": ["key", "signature"]}),
 ]
 

@@ -137,11 +137,20 @@ def _http(drawing: Drawing) -> Fields:
     return {"op": "http", "url": drawing.pick("https://example.com/a", "http://example.com/b?c=d"), **options}
 
 
+def _stored(drawing: Drawing) -> Fields:
+    kind = drawing.pick("oci_layout", "image_blob", "oci_layout_blob")
+    store = drawing.some(store="s", session="x") if kind != "image_blob" else {}
+    options = drawing.some(filename="f", mode=0o640, owner=[1, drawing.pick(0, 2)])
+    if kind == "oci_layout":
+        options = drawing.some(layer_limit=3)
+    return {"op": kind, "ref": f"a/b@{SHA}", **store, **options}
+
+
 def _source(drawing: Drawing) -> Fields:
-    return {**drawing.pick(_local, _git, _http)(drawing), **drawing.platform(), **drawing.constraints()}
+    return {**drawing.pick(_local, _git, _http, _stored)(drawing), **drawing.platform(), **drawing.constraints()}
 
 
-SOURCES = ("image", "local", "git", "http")
+SOURCES = ("image", "local", "git", "http", "oci_layout", "image_blob", "oci_layout_blob")
 
 
 def _state(drawing: Drawing) -> Fields:

@@ -21,6 +21,7 @@ from tests.oracle import Program
 Fields = dict[str, Any]
 
 _CONSTRAINTS = ("platform", "filters", "name", "description", "ignore_cache", "export_cache")
+_SOURCES = ("image", "local", "git", "http", "oci_layout", "image_blob", "oci_layout_blob")
 _STATE = ("dir", "user", "hostname", "network", "security", "cgroup_parent", "platform")
 
 
@@ -69,7 +70,7 @@ def build(program: Program) -> pyllb.FS:
 def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
     on = fields.pop("on", None)
     base = pyllb.fs() if on is None else made[on]
-    if op in ("image", "local", "git", "http"):
+    if op in _SOURCES:
         return _source(op, fields)
     if op in _STATE:
         changed: pyllb.FS = getattr(base, op)(fields["value"])
@@ -122,6 +123,8 @@ def _source(op: str, fields: Fields) -> pyllb.FS:
     constraints = _constraints(fields)
     if op == "image":
         return pyllb.image(options.pop("ref"), **options, **constraints)
+    if op == "oci_layout":
+        return pyllb.oci_layout(options.pop("ref"), **options, **constraints)
     if op == "local":
         name = options.pop("source")
         if "name" in constraints:
@@ -133,6 +136,10 @@ def _source(op: str, fields: Fields) -> pyllb.FS:
         return pyllb.git(options.pop("url"), **options, **constraints)
     if "owner" in options:
         options["owner"] = ":".join(map(str, options["owner"]))
+    if op == "image_blob":
+        return pyllb.image_blob(options.pop("ref"), **options, **constraints)
+    if op == "oci_layout_blob":
+        return pyllb.oci_layout_blob(options.pop("ref"), **options, **constraints)
     if "pgp" in options:
         options["pgp_key"], options["pgp_signature"] = options.pop("pgp")
     return pyllb.http(options.pop("url"), **options, **constraints)

@@ -59,6 +59,8 @@ type Node struct {
 	Accept       string     `json:"accept"`
 	UserAgent    string     `json:"user_agent"`
 	PGP          *[2]string `json:"pgp"`
+	Store        string     `json:"store"`
+	Session      string     `json:"session"`
 
 	// state
 	Key   string `json:"key"`

@@ -16,6 +16,13 @@ COMMIT = "b" * 40
 AUTH = {"git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER"}
 GIT = {"git.fullurl": "https://host/n", **AUTH}
 GIT_SSH = {"git.fullurl": "git@host:n", **AUTH, "git.mountsshsock": "default"}
+GENERAL = {
+    "docker-image": "image",
+    "https": "http",
+    "oci-layout": "ocilayout",
+    "docker-image+blob": "imageblob",
+    "oci-layout+blob": "imageblob",
+}
 SSH_CAPS = ("source.git.knownsshhosts", "source.git.mountsshsock")
 
 
@@ -67,6 +74,25 @@ def _op(state: FS) -> SourceOp:
                 "local.metadatatransferexclude": '["x"]',
             },
             ("source.local.sharedkeyhint", "source.local.differ", "source.local.metadatatransfer"),
+        ),
+        (pyllb.oci_layout(f"a/b@{SHA}"), f"oci-layout://a/b@{SHA}", {}, ()),
+        (
+            pyllb.oci_layout("A/b:Tag", store="s", session="x", layer_limit=1),
+            "oci-layout://A/b:Tag",
+            {"oci.session": "x", "oci.store": "s", "oci.layerlimit": "1"},
+            (),
+        ),
+        (
+            pyllb.image_blob(f"a@{SHA}", filename="f", mode="644", owner="1:2"),
+            f"docker-image+blob://docker.io/library/a@{SHA}",
+            {"http.filename": "f", "http.perm": "0644", "http.uid": "1", "http.gid": "2"},
+            (),
+        ),
+        (
+            pyllb.oci_layout_blob(f"h.io/a@{SHA}", store="s", session="x", mode=0, owner=0),
+            f"oci-layout+blob://h.io/a@{SHA}",
+            {"oci.session": "x", "oci.store": "s"},
+            (),
         ),
         (pyllb.http("https://a/b"), "https://a/b", {}, ()),
         (
@@ -160,7 +186,8 @@ def test_a_source_has_the_attributes_and_caps_of_go(
     state: FS, identifier: str, attributes: dict[str, str], caps: tuple[str, ...]
 ) -> None:
     op = _op(state)
-    general = "source." + {"docker-image": "image", "https": "http"}.get(*[op.identifier.partition("://")[0]] * 2)
+    scheme = op.identifier.partition("://")[0]
+    general = "source." + GENERAL.get(scheme, scheme)
 
     assert op.identifier == identifier
     assert dict(op.attributes) == attributes
