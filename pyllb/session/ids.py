@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -13,7 +13,7 @@ def new_id() -> str:
     17 random bytes with the highest bit set, as a base-36 number without its first digit (`identity.NewID`,
     BuildKit 0.33.1). The set bit makes every number 27 digits long, so that no id comes out short.
     """
-    number = int.from_bytes(secrets.token_bytes(17), "big") | 1 << 135
+    number = int.from_bytes(os.urandom(17), "big") | 1 << 135
     digits = ""
     while number:
         number, digit = divmod(number, 36)
