@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from benchmarks.process import Run, Side, interleave
+from benchmarks.process import PYLLB, Run, Side, interleave
 
 BUILD = """
 from pyllb import cache, fs, target
@@ -18,10 +18,10 @@ def default():
 
 def compare(work: Path, repeats: int, env: dict[str, str]) -> dict[str, list[Run]]:
     (work / "card.py").write_text(BUILD)
-    dump = ["-m", "pyllb.cli", "dump", f"{work}/card.py:default", "--resolve=never"]
+    dump = [*PYLLB, "dump", f"{work}/card.py:default", "--resolve=never"]
     return interleave(
         [
-            Side("pyllb dump", lambda turn: [sys.executable, *dump]),
+            Side("pyllb dump", lambda turn: dump),
             Side("python", lambda turn: [sys.executable, "-c", "import attrs, google.protobuf"]),
         ],
         repeats,

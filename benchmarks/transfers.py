@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
 
-from benchmarks.process import Run, Side, interleave
+from benchmarks.process import PYLLB, Run, Side, interleave
 from tests.testbed import Testbed
 
 BUILD = r'''
@@ -76,21 +75,12 @@ class Transfers:
         return {**kept, "BUILDKIT_HOST": self.testbed.address, "PYTHONPATH": str(root)}
 
     def solve(self, target: str, *flags: str) -> list[str]:
-        """The pyllb command: what its console script runs, without depending on where that was installed."""
-        return [
-            sys.executable,
-            "-m",
-            "pyllb.cli",
-            "solve",
-            f"{self.work}/build.py:{target}",
-            "--progress=quiet",
-            *flags,
-        ]
+        return [*PYLLB, "solve", f"{self.work}/build.py:{target}", "--progress=quiet", *flags]
 
     def dumped(self, target: str, *flags: str) -> Path:
         """A file with the target's LLB for buildctl, made before the clock runs."""
         file = self.work / f"{target}{'-'.join(flags).replace('/', '_')}.pb"
-        command = [sys.executable, "-m", "pyllb.cli", "dump", f"{self.work}/build.py:{target}", *flags]
+        command = [*PYLLB, "dump", f"{self.work}/build.py:{target}", *flags]
         with file.open("wb") as out:
             subprocess.run(command, stdout=out, stderr=subprocess.DEVNULL, env=self.env(), check=True)
         return file
