@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 
@@ -27,6 +28,7 @@ from pyllb.errors import (
     UnsupportedError,
 )
 from pyllb.marshal.definition import Definition
+from pyllb.session.dockerconfig import Credentials
 from pyllb.value import Value
 
 DETAILS = "grpc-status-details-bin"
@@ -160,6 +162,22 @@ def solve_error(blame: Blame, *, definition: Definition | None = None, record: R
         )
     kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
     return kind(blame.message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
+
+
+_REFUSED = re.compile(r"\b40[13]\b|unauthorized|authorization failed|access denied", re.IGNORECASE)
+
+
+def refusal(message: str, given: Mapping[str, Credentials], config: str) -> str:
+    """What to add to a message when a registry refused: as whom it was asked. config: the file the logins are from."""
+    if not _REFUSED.search(message):
+        return ""
+    return "".join(f"\n{host} was asked {_as_whom(login)} ({config})" for host, login in given.items())
+
+
+def _as_whom(login: Credentials) -> str:
+    if login.username:
+        return f"as {login.username!r}, with the login of the docker configuration"
+    return "with the token of the docker configuration" if login.secret else "anonymously: there is no login for it"
 
 
 def _short(command: str) -> str:

@@ -11,7 +11,7 @@ import grpc
 
 from pyllb._pb import control_pb2
 from pyllb.client.connection import Connection, Pending
-from pyllb.client.faults import fault
+from pyllb.client.faults import fault, refusal
 from pyllb.client.feed import Feed
 from pyllb.client.gateway import Bridge, BridgeStopped
 from pyllb.client.options import Options
@@ -19,7 +19,9 @@ from pyllb.client.record import Record
 from pyllb.client.task import Cancellation
 from pyllb.errors import PyllbError, SessionError, SolveError
 from pyllb.marshal.definition import Definition
+from pyllb.session.auth import Auth
 from pyllb.session.call import Attachable
+from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.ids import new_id
 from pyllb.session.session import Session
 
@@ -32,7 +34,7 @@ class Job:
     """Control.Solve in gateway mode, with a session, the Status stream, and the bridge. A context manager.
 
     Mirrors client.Build of BuildKit 0.33.1: the request has no definition; what is built goes through the bridge.
-    internal: kept out of the daemon's history.
+    attachables: what the session serves beside registry logins. internal: kept out of the daemon's history.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Job:
         options: Options,
         cancellation: Cancellation,
         *,
-        attachables: Iterable[Attachable],
+        attachables: Iterable[Attachable] = (),
         shared_key: str = "",
         annotations: Iterable[tuple[str, str]] = (),
         internal: bool = False,
@@ -52,7 +54,9 @@ class Job:
         self.definition: Definition | None = None
         self._connection = connection
         self._cancellation = cancellation
-        self._session = Session(attachables, shared_key=shared_key)
+        self._logins = DockerConfig(options.docker_config)
+        self._auth = Auth(self._logins)
+        self._session = Session((self._auth, *attachables), shared_key=shared_key)
         self._feed = Feed(connection, self.ref, self.record, options.sink, cancellation.cancel)
         self._request = _request(self.ref, self._session.id, options, annotations, internal)
         self._control: Pending[control_pb2.SolveResponse] | None = None
@@ -111,7 +115,14 @@ class Job:
         if not isinstance(cause, grpc.RpcError) or self._connection.closed:
             return self._connection.lost()
         found = fault(cause, address=self._connection.address.text, definition=self.definition, record=self.record)
-        return self._of_this_side(found)
+        made = self._of_this_side(found)
+        self.add_logins(made)
+        return made
+
+    def add_logins(self, error: PyllbError) -> None:
+        """Say in the message of a registry that refused as whom it was asked."""
+        error.message += refusal(error.message, self._auth.given, self._logins.path())
+        error.args = (error.message,)
 
     def _cause(self, error: grpc.RpcError | BridgeStopped) -> grpc.RpcError | None:
         """The build's own error when a call was ended because of it, or lost its build to it; else the call's."""

@@ -19,14 +19,12 @@ from pyllb.client.options import Options
 from pyllb.client.result import Result
 from pyllb.client.specs.output import target_of
 from pyllb.client.task import Cancellation
-from pyllb.errors import PyllbError, SolveError, SourceLine, UnsupportedError
+from pyllb.errors import PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
 from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
-from pyllb.session.auth import Auth
-from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.ids import new_id
 from pyllb.value import Value
 
@@ -67,7 +65,6 @@ def _attachables(
     options: Options, directories: Mapping[str, Path], sends: Mapping[int, Target]
 ) -> Iterator[Attachable]:
     """The services that are of use. One that is not offered is never asked, and not loaded: all are 10 ms."""
-    yield Auth(DockerConfig(options.docker_config))
     if directories:
         from pyllb.session.filesync import FileSync
 
@@ -183,14 +180,16 @@ def resolve_images(
 
 
 def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
-    auth = Auth(DockerConfig(options.docker_config))
-    return Job(connection, options, cancellation, attachables=[auth], internal=True)
+    return Job(connection, options, cancellation, internal=True)
 
 
 def _within(job: Job, body: Callable[[], T]) -> T:
     with job:
         try:
             return body()
+        except ResolveError as error:
+            job.add_logins(error)
+            raise
         except (grpc.RpcError, BridgeStopped) as error:
             raise job.fault(error) from None
 

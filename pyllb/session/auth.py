@@ -42,6 +42,11 @@ class Auth:
         """The methods to announce."""
         return {CREDENTIALS: self._credentials}
 
+    @property
+    def given(self) -> Mapping[str, Credentials]:
+        """The hosts that the daemon asked for so far, each with its login."""
+        return {host: login for host, (_, login) in tuple(self._known.items())}
+
     def _credentials(self, call: Call) -> None:
         host = auth_pb2.CredentialsRequest.FromString(read_request(call)).Host
         # One at a time: two runs of the macOS keychain helper at once were seen to hang.

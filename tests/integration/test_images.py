@@ -94,6 +94,11 @@ def test_a_push_without_a_login_names_the_image_and_the_reason(
         with pytest.raises(SolveError, match=f"{registry}/app-{nonce}:1") as caught:
             client.solve(fs().mkfile("/a", b"a"), output=f"type=image,name={registry}/app-{nonce}:1,push=true")
         assert "401" in str(caught.value) or "authorization" in str(caught.value)
+        config = tmp_path / "config.json"
+        asked = f"{registry} was asked anonymously: there is no login for it ({config})"
+        assert str(caught.value).splitlines()[1:] == [asked]
+        with pytest.raises(SolveError, match="was asked anonymously"):
+            client.solve(image(f"{registry}/app-{nonce}:1").run("true"))
 
 
 def test_a_wrong_password_is_not_repeated_in_the_error(
@@ -106,3 +111,4 @@ def test_a_wrong_password_is_not_repeated_in_the_error(
     ):
         client.solve(fs().mkfile("/a", b"a"), output=f"type=registry,name={registry}/app-{nonce}:1")
     assert "wrong-password" not in str(caught.value)
+    assert f"was asked as '{testbed.auth_user}', with the login of" in caught.value.message
