@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import shlex
 from collections.abc import Iterable, Mapping
 
 import attrs
@@ -191,5 +190,7 @@ def _command(definition: Definition | None, digest: str) -> str:
     data = dict(definition.ops).get(digest) if definition else None
     if data is None:
         return ""
+    import shlex
+
     args = list(ops_pb2.Op.FromString(data).exec.meta.args)
     return f"{args[0]} -c {args[2]}" if len(args) == 3 and args[1] == "-c" else shlex.join(args)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.session.helper import HelperError, run_helper
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -143,6 +142,8 @@ def _host(url: str) -> str:
 
 
 def _from_helper(program: str, key: str, check: Callable[[], None]) -> Credentials:
+    from pyllb.session.helper import HelperError, run_helper
+
     try:
         code, out, err = run_helper(program, key, check)
     except HelperError as error:
