@@ -20,6 +20,7 @@ from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb._pb import ops_pb2
+    from pyllb.marshal.diff import DefinitionDiff
 
 _LOCAL = "local://"
 
@@ -194,7 +195,7 @@ class Definition(Value):
         if not self._known:
             data, last = dict(self.ops), self.ops[-1][0] if self.ops else ""
             for digest, op in self._parsed():
-                description = self._raw_metadata(digest).description
+                description = self.raw_metadata(digest).description
                 self._known[digest] = DefinitionVertex.of(digest, op, data[digest], description, digest == last)
         return self._known
 
@@ -261,7 +262,7 @@ class Definition(Value):
         """
         from pyllb.marshal.jsonlines import json_line
 
-        return "".join(json_line(op, digest, self._raw_metadata(digest)) for digest, op in self._parsed())
+        return "".join(json_line(op, digest, self.raw_metadata(digest)) for digest, op in self._parsed())
 
     def to_dot(self) -> str:
         """As a graph for graphviz, as `buildctl debug dump-llb --dot` writes it (BuildKit 0.33.1)."""
@@ -277,10 +278,17 @@ class Definition(Value):
         """
         from pyllb.marshal.tree import tree
 
-        ops = [(digest, op, self._raw_metadata(digest)) for digest, op in self._parsed()]
+        ops = [(digest, op, self.raw_metadata(digest)) for digest, op in self._parsed()]
         return tree(ops, self.source)
 
-    def _raw_metadata(self, digest: str) -> ops_pb2.OpMetadata:
+    def diff(self, after: Definition) -> DefinitionDiff:
+        """What another definition does otherwise, in words; source maps are not compared."""
+        from pyllb.marshal.diff import diff
+
+        return diff(self, after)
+
+    def raw_metadata(self, digest: str) -> ops_pb2.OpMetadata:
+        """The metadata of an op as protobuf reads it, with what is not known here; empty when it has none."""
         from pyllb._pb import ops_pb2
 
         return ops_pb2.OpMetadata.FromString(self._metadata.get(digest, b""))

@@ -31,7 +31,7 @@ def tree(ops: Sequence[tuple[str, ops_pb2.Op, ops_pb2.OpMetadata]], source: Sour
             lines += ["  " + line for line in fields(metadata)]
         lines += ["  at " + _place(place, source) for place in source.locations.get(digest, ())]
     lines += [_file(number, info) for number, info in enumerate(source.infos)]
-    return "\n".join(lines) + "\n" if lines else "scratch\n"
+    return printable("\n".join(lines) + "\n" if lines else "scratch\n")
 
 
 def _kind(op: ops_pb2.Op, last: bool) -> str:
@@ -85,6 +85,13 @@ def _unknown(message: Message) -> list[str]:
     found = UnknownFieldSet(message)
     # An index for each: the stubs of protobuf do not say that it can be iterated over.
     return [f"unknown field {found[i].field_number}: {found[i].data!r}" for i in range(len(found))]
+
+
+def printable(text: str) -> str:
+    """Text with what a terminal would act on as an escape: a definition may be anybody's."""
+    if text.replace("\n", " ").replace("\t", " ").isprintable():
+        return text
+    return "".join([c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in text])
 
 
 def scalar(name: str, value: object, field: FieldDescriptor | None) -> str:

@@ -1,0 +1,261 @@
+"""Diff: the difference of two definitions in words: which op changed, and how."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import attrs
+
+from pyllb.marshal.aspects import GROUPS, Aspects, Inputs, aspects, numbering, unset
+from pyllb.marshal.check import digest_of
+from pyllb.marshal.matching import Side, bare, match
+from pyllb.marshal.tree import printable
+from pyllb.marshal.vertex import DefinitionVertex, Input
+from pyllb.value import Value
+
+if TYPE_CHECKING:
+    from pyllb._pb import ops_pb2
+    from pyllb.marshal.definition import Definition
+
+CHANGED, ADDED, REMOVED = "changed", "added", "removed"
+_Said = str | Input | Inputs | Aspects | None
+_TITLE = 100  # characters of an op's name
+_LINES = 1000  # of a text that are compared line by line
+
+
+@attrs.frozen(eq=False, repr=False)
+class FieldChange(Value):
+    """What an op says otherwise. path: such as ("env", "PATH"). before, after: None where it says nothing."""
+
+    path: tuple[str, ...]
+    before: str | None
+    after: str | None
+
+    def to_text(self) -> str:
+        """A line, or the lines that differ of a text of several; what cannot be printed is escaped."""
+        return printable(self._text())
+
+    def _text(self) -> str:
+        label = " ".join(self.path)
+        if self.before is None:
+            return f"{label} added: {self.after}" if self.after else f"{label} added"
+        if self.after is None:
+            return f"{label} removed: {self.before}" if self.before else f"{label} removed"
+        if "\n" in self.before + self.after:
+            return "\n".join([f"{label}:", *_differing(self.before, self.after)])
+        return f"{label}: {self.before or '(empty)'} became {self.after or '(empty)'}"
+
+
+@attrs.frozen(eq=False, repr=False)
+class OpChange(Value):
+    """An op that is another, or that only one of the definitions has.
+
+    change: changed, added or removed. before, after: the vertices, None on the side that has none. fields: what it
+    says otherwise, not empty when it changed. place: file:line of the user's that made it, "" when that is not known.
+    """
+
+    change: str
+    before: DefinitionVertex | None
+    after: DefinitionVertex | None
+    fields: tuple[FieldChange, ...]
+    place: str
+
+    @property
+    def vertex(self) -> DefinitionVertex:
+        """The op, as the later definition has it where it does."""
+        found = self.after or self.before
+        assert found is not None
+        return found
+
+    def to_text(self) -> str:
+        """A line that names the op, and below it what changed."""
+        place = f" ({self.place})" if self.place else ""
+        lines = [printable(f"{_title(self.vertex)} {self.change}{place}")]
+        lines += [f"  {line}" for field in self.fields for line in field.to_text().split("\n")]
+        return "\n".join(lines) + "\n"
+
+
+@attrs.frozen(eq=False, repr=False)
+class DefinitionDiff(Value):
+    """The difference of two definitions. changes: () when they say the same, but for their source maps."""
+
+    changes: tuple[OpChange, ...]
+
+    def to_text(self) -> str:
+        """In words; "" when there is no difference."""
+        if not self.changes:
+            return ""
+        counts = [f"{sum(op.change == word for op in self.changes)} {word}" for word in (CHANGED, ADDED, REMOVED)]
+        return "".join(op.to_text() for op in self.changes) + f"ops: {', '.join(counts)}\n"
+
+    def to_json(self) -> str:
+        """As one JSON object: {"changes": [{"change", "kind", "name", "before", "after", "place", "fields"}]}."""
+        return json.dumps({"changes": [_object(op) for op in self.changes]}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _object(op: OpChange) -> dict[str, object]:
+    return {
+        "change": op.change,
+        "kind": op.vertex.kind,
+        "name": op.vertex.name,
+        "before": op.before and op.before.digest,
+        "after": op.after and op.after.digest,
+        "place": op.place,
+        "fields": [{"path": list(field.path), "before": field.before, "after": field.after} for field in op.fields],
+    }
+
+
+def diff(before: Definition, after: Definition) -> DefinitionDiff:
+    """What became of before's ops in after, and what is new there.
+
+    An op changed when it, or its metadata, says something else, or when it reads an op that is not the counterpart of
+    the one that it read; not when only something below it did, though its digest is another then. Changed and added
+    ops come in after's order, removed ones behind them in before's. Source maps are not compared.
+    """
+    comparison = _Comparison(before, after, _side(before), _side(after))
+    return DefinitionDiff(tuple(comparison.changes()))
+
+
+def _side(definition: Definition) -> Side:
+    from pyllb._pb import ops_pb2
+
+    ops = {digest: ops_pb2.Op.FromString(data) for digest, data in definition.ops}
+    return Side({vertex.digest: vertex for vertex in definition.vertices}, ops)
+
+
+@attrs.frozen(eq=False)
+class _Comparison:
+    """Two definitions, and which of their ops are pairs."""
+
+    before: Definition
+    after: Definition
+    left: Side
+    right: Side
+    pairs: dict[str, str] = attrs.field(init=False)
+
+    @pairs.default
+    def _match(self) -> dict[str, str]:
+        return match(self.left, self.right)
+
+    def changes(self) -> Iterator[OpChange]:
+        counterpart = {after: before for before, after in self.pairs.items()}
+        for digest, vertex in self.right.vertices.items():
+            if digest not in counterpart:
+                yield OpChange(ADDED, None, vertex, (), _place(self.after, digest))
+                continue
+            one = counterpart[digest]
+            if fields := tuple(self._compare(one, digest)):
+                yield OpChange(CHANGED, self.left.vertices[one], vertex, fields, _place(self.after, digest))
+        for digest, vertex in self.left.vertices.items():
+            if digest not in self.pairs:
+                yield OpChange(REMOVED, vertex, None, (), _place(self.before, digest))
+
+    def _compare(self, one: str, other: str) -> Iterator[FieldChange]:
+        op, op2 = self.left.ops[one], self.right.ops[other]
+        metadata, metadata2 = self.before.raw_metadata(one), self.after.raw_metadata(other)
+        if one == other and metadata == metadata2:
+            return
+        found = list(self._worded(op, metadata, op2, metadata2))
+        yield from found
+        if found:
+            return
+        if numbering(op) != numbering(op2):
+            yield FieldChange(("numbering",), numbering(op), numbering(op2))
+        elif bare(op) != bare(op2):
+            yield FieldChange(("encoding",), digest_of(bare(op)), digest_of(bare(op2)))
+
+    def _worded(
+        self, op: ops_pb2.Op, metadata: ops_pb2.OpMetadata, op2: ops_pb2.Op, metadata2: ops_pb2.OpMetadata
+    ) -> Iterator[FieldChange]:
+        by_position = _kinds(op) == _kinds(op2)
+        told = aspects(op, metadata, by_position), aspects(op2, metadata2, by_position)
+        yield from self._differences(*told)
+
+    def _differences(self, one: Aspects, other: Aspects) -> Iterator[FieldChange]:
+        """Every label that does not say the same, in order."""
+        waiting: list[tuple[tuple[str, ...], _Said, _Said]] = [((), one, other)]
+        while waiting:
+            at, said, says = waiting.pop()
+            if at and at[-1] in GROUPS and len(at) == 1:
+                said, says = said or {}, says or {}
+            if isinstance(said, dict) and isinstance(says, dict):
+                labels = dict.fromkeys([*said, *says])
+                waiting += reversed([((*at, label), said.get(label), says.get(label)) for label in labels])
+                if at in _ORDERED and list(said) != list(says) and said.keys() == says.keys():
+                    yield FieldChange((*at, "order"), ", ".join(said), ", ".join(says))
+            elif isinstance(said, Inputs) and isinstance(says, Inputs):
+                yield from self._inputs(at, said.items, says.items)
+            elif not self._same(said, says):
+                before, after = self._told(said, self.left), self._told(says, self.right)
+                yield FieldChange(at, unset(at) if before is None else before, unset(at) if after is None else after)
+
+    def _inputs(self, path: tuple[str, ...], one: tuple[Input, ...], other: tuple[Input, ...]) -> Iterator[FieldChange]:
+        """Inputs that one of two ops has; their order, when they have the same."""
+        mine = [self._meant(item) for item in one]
+        theirs = [(item.digest, item.index) for item in other]
+        gone = [self._input(item, self.left) for item, meant in zip(one, mine, strict=True) if meant not in theirs]
+        new = [self._input(item, self.right) for item, meant in zip(other, theirs, strict=True) if meant not in mine]
+        if len(gone) == len(new) == 1:
+            yield FieldChange(path, gone[0], new[0])
+            return
+        yield from (FieldChange(path, item, None) for item in gone)
+        yield from (FieldChange(path, None, item) for item in new)
+        if not gone and not new and mine != theirs:
+            mine_told, theirs_told = self._one(Inputs(one), self.left), self._one(Inputs(other), self.right)
+            yield FieldChange((*path, "order"), mine_told, theirs_told)
+
+    def _same(self, said: object, says: object) -> bool:
+        if isinstance(said, Input) and isinstance(says, Input):
+            return self._meant(said) == (says.digest, says.index)
+        return said == says
+
+    def _meant(self, item: Input) -> tuple[str, int]:
+        """An input of before's, as after has it."""
+        return self.pairs.get(item.digest, f"only before: {item.digest}"), item.index
+
+    def _told(self, said: _Said, side: Side) -> str | None:
+        if isinstance(said, dict):
+            parts = (f"{label} {self._one(part, side)}".strip() for label, part in said.items())
+            return ", ".join(filter(None, parts))
+        return None if said is None else self._one(said, side)
+
+    def _one(self, said: _Said, side: Side) -> str:
+        if isinstance(said, Inputs):
+            return ", ".join(self._input(item, side) for item in said.items)
+        return self._input(said, side) if isinstance(said, Input) else str(said)
+
+    def _input(self, item: Input, side: Side) -> str:
+        output = f", output {item.index}" if item.index else ""
+        return _title(side.vertices[item.digest]) + output
+
+
+# Where the order is part of what an op says, and no accident of how it is written down.
+_ORDERED = (("env",), ("mount",), ("host",))
+
+
+def _kinds(op: ops_pb2.Op) -> list[str | None]:
+    return [action.WhichOneof("action") for action in op.file.actions]
+
+
+def _place(definition: Definition, digest: str) -> str:
+    lines = definition.source_lines(digest)
+    return f"{lines[0].filename}:{lines[0].line}" if lines else ""
+
+
+def _title(vertex: DefinitionVertex) -> str:
+    name = " ".join(vertex.name.split())
+    if vertex.kind == "return":
+        return "result"
+    shown = name if len(name) <= _TITLE else name[: _TITLE - 3] + "..."
+    return f'{vertex.kind} "{shown}"' if shown != vertex.kind else vertex.kind
+
+
+def _differing(before: str, after: str) -> Iterator[str]:
+    """The lines that differ, - and + before them."""
+    one, other = before.splitlines()[:_LINES], after.splitlines()[:_LINES]
+    for line in list(difflib.unified_diff(one, other, lineterm="", n=0))[2:]:
+        if not line.startswith("@@"):
+            yield f"  {line[0]} {line[1:]}"
