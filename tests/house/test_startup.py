@@ -64,3 +64,20 @@ assert len(classes) > 40, classes
 assert not written, written
 """
     loaded(code, tmp_path)
+
+
+def test_a_solve_loads_only_the_services_it_has_a_use_for(tmp_path: Path) -> None:
+    code = """
+from pyllb import fs
+from pyllb.cli import solve
+from pyllb.client.options import read_options
+from pyllb.client.solving import plan
+from pyllb.engine import require
+from pyllb.progress import make
+plan(fs().image("alpine"), read_options())
+require("unix:///somewhere")
+make("quiet", None, {})
+"""
+    unused = {"filesync", "filesend", "fssync.walk", "secrets", "ssh", "helper"}
+    never = {*(f"pyllb.session.{name}" for name in unused), "pyllb.engine.private", "pyllb.cli.metadata"}
+    assert not loaded(code, tmp_path) & {*never, "rich", "urllib.request", "tempfile"}
