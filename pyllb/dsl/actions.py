@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ACTIONS = (Mkdir, Mkfile, Symlink, Rm, Copy)
-_SYMBOLIC = r"[augo]*(?:[-+=][rwxXstugo]*)+(?:,[augo]*(?:[-+=][rwxXstugo]*)+)*\Z"
-_OCTAL = r"[0-7]{1,5}\Z"
 _MAX_ID = (1 << 31) - 1
 
 
@@ -38,7 +36,7 @@ def mkdir(
     """
     return Mkdir(
         path=check.text("the path of mkdir", path),
-        mode=permissions(mode),
+        mode=check.permissions(mode),
         parents=check.flag("parents", parents),
         owner=an_owner(owner),
         created=check.created("created", created),
@@ -64,7 +62,7 @@ def mkfile(
     return Mkfile(
         path=check.text("the path of mkfile", path),
         data=_utf8(data) if isinstance(data, str) else data,
-        mode=permissions(mode),
+        mode=check.permissions(mode),
         owner=an_owner(owner),
         created=check.created("created", created),
     )
@@ -152,7 +150,7 @@ def copy(
         src=check.text("the src of copy", src),
         dest=check.text("the dest of copy", dest),
         owner=an_owner(owner),
-        mode=None if mode is None else a_mode(mode),
+        mode=None if mode is None else check.file_mode(mode),
         created=check.created("created", created),
         follow_symlinks=check.flag("follow_symlinks", follow_symlinks),
         contents_only=check.flag("contents_only", contents_only),
@@ -215,29 +213,5 @@ def _id(name: str) -> int | str:
     if name == "root":
         return 0
     if re.match(r"[0-9]+\Z", name):
-        return check.integer("owner", int(name), 0, _MAX_ID)
+        return check.integer("owner", int(name[:20]), 0, _MAX_ID)
     return name
-
-
-def permissions(mode: int | str) -> int:
-    """Permission bits, from a number or octal digits."""
-    number = a_mode(mode)
-    if isinstance(number, str):
-        raise OptionError(f"mode is {mode!r}; nothing is there yet to change, write the bits, 0o755 say")
-    if number > 0o777:
-        raise OptionError(f"mode is {number:#o}; permission bits go up to 0o777, run chmod for the others")
-    return number
-
-
-def a_mode(mode: int | str) -> int | str:
-    """Mode bits from a number or octal digits; chmod's symbols stay text."""
-    if isinstance(mode, str):
-        if re.match(_OCTAL, mode):
-            return check.integer("mode", int(mode, 8), 0, 0o7777)
-        if not re.match(_SYMBOLIC, mode):
-            raise OptionError(f"mode is {mode!r}; write 0o755, '755', or chmod's symbols such as 'u+x,go-w'")
-        return mode
-    bits = check.integer("mode", mode, 0, 0o7777)
-    if bits > 0o777 and re.match(r"[0-7]{3}\Z", str(bits)):  # 755 is 0o1363: nobody means that
-        raise OptionError(f"mode is {bits}, a decimal number; did you mean 0o{bits}?")
-    return bits

@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Self
 
-_SIGNAL = r"SIG[A-Z][A-Z0-9+-]*\Z"
+_SIGNALS = frozenset(  # of Linux; what moby/sys/signal knows
+    (
+        *("ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE"),
+        *("POLL", "PROF", "PWR", "QUIT", "SEGV", "STKFLT", "STOP", "SYS", "TERM", "TRAP", "TSTP", "TTIN", "TTOU"),
+        *("URG", "USR1", "USR2", "VTALRM", "WINCH", "XCPU", "XFSZ", "RTMIN", "RTMAX"),
+        *(f"RTMIN+{n}" for n in range(1, 16)),
+        *(f"RTMAX-{n}" for n in range(1, 15)),
+    )
+)
 _SIGNAL_MAX = 64  # SIGRTMAX
-_PORT = r"(\d+)(?:/(tcp|udp|sctp))?\Z"
+_PORT = r"([0-9]{1,5})(?:/(tcp|udp|sctp))?\Z"
+_MILLISECOND = 1_000_000
 
 
 class Configured(State):
@@ -26,19 +35,21 @@ class Configured(State):
 
     __slots__ = ()
 
-    def entrypoint(self, *argv: str) -> Self:
+    def entrypoint(self, *argv: str | Sequence[str]) -> Self:
         """Set the image's entrypoint, one str a word; it replaces the base image's, and its cmd.
 
+        argv: may be one list; `entrypoint([])` is none at all, as `ENTRYPOINT []` in a Dockerfile.
         Raises OptionError. Image config: Entrypoint.
         """
-        return self._with_spec(attrs.evolve(self.spec, entrypoint=check.argv("entrypoint", argv)))
+        return self._with_spec(attrs.evolve(self.spec, entrypoint=check.argv("entrypoint", argv, empty=True)))
 
-    def cmd(self, *argv: str) -> Self:
+    def cmd(self, *argv: str | Sequence[str]) -> Self:
         """Set the image's default arguments, or its command when it has no entrypoint.
 
+        argv: one str a word, or one list; `cmd([])` is none at all, as `CMD []` in a Dockerfile.
         Raises OptionError. Image config: Cmd.
         """
-        return self._with_spec(attrs.evolve(self.spec, cmd=check.argv("cmd", argv)))
+        return self._with_spec(attrs.evolve(self.spec, cmd=check.argv("cmd", argv, empty=True)))
 
     def label(self, name: str, value: str) -> Self:
         """Set a label; the same name again replaces it. Raises OptionError. Image config: Labels."""
@@ -83,14 +94,16 @@ class Configured(State):
         """Set how an engine asks whether the program is well.
 
         test: a str runs under the image's shell, a list is argv, None takes the base image's check off. Durations are
-        seconds, or text such as "30s"; 0 is the engine's default. Raises OptionError. Image config: Healthcheck.
+        seconds, or text such as "30s", at least 1ms; 0 is the engine's default.
+
+        Raises OptionError. Image config: Healthcheck.
         """
         health = Healthcheck(
             test=_test(test),
-            interval=check.duration("interval", interval),
-            timeout=check.duration("timeout", timeout),
-            start_period=check.duration("start_period", start_period),
-            start_interval=check.duration("start_interval", start_interval),
+            interval=_pause("interval", interval),
+            timeout=_pause("timeout", timeout),
+            start_period=_pause("start_period", start_period),
+            start_interval=_pause("start_interval", start_interval),
             retries=check.integer("retries", retries, 0, (1 << 31) - 1),
         )
         return self._with_spec(attrs.evolve(self.spec, healthcheck=health))
@@ -129,10 +142,19 @@ def _port(port: int | str) -> str:
 def _signal(signal: str | int) -> str:
     if isinstance(signal, int):
         return str(check.integer("stop_signal", signal, 1, _SIGNAL_MAX))
-    if not re.match(_SIGNAL, check.text("stop_signal", signal)):
-        hint = f", {'SIG' + signal.upper().removeprefix('SIG')!r} say" if signal.isalnum() else ", 'SIGTERM' say"
-        raise OptionError(f"stop_signal is {signal!r}; write a signal's name{hint}, or its number")
-    return signal
+    name = check.text("stop_signal", signal)
+    bare = name.upper().removeprefix("SIG")
+    if name != "SIG" + bare or bare not in _SIGNALS:
+        hint = "SIG" + bare if bare in _SIGNALS else "SIGTERM"
+        raise OptionError(f"stop_signal is {name!r}; write a signal's name, {hint!r} say, or its number")
+    return name
+
+
+def _pause(what: str, value: float | str) -> int:
+    nanoseconds = check.duration(what, value)
+    if 0 < nanoseconds < _MILLISECOND:
+        raise OptionError(f"{what} is {value!r}; engines take no less than 1ms, or 0 for their default")
+    return nanoseconds
 
 
 def _test(test: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -140,4 +162,8 @@ def _test(test: str | Sequence[str] | None) -> tuple[str, ...]:
         return ()
     if isinstance(test, str):
         return "CMD-SHELL", check.text("the test of a healthcheck", test)
-    return "CMD", *check.words("the test of a healthcheck", test)
+    words = check.words("the test of a healthcheck", test)
+    if words[0] in ("NONE", "CMD", "CMD-SHELL"):
+        right = "write None for no check, a str for the shell, or the words of the command alone"
+        raise OptionError(f"the test of a healthcheck begins with {words[0]!r}, which the image config adds; {right}")
+    return "CMD", *words

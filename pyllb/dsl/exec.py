@@ -161,8 +161,7 @@ def _listed(mounts: Iterable[Mount]) -> Iterable[Mount]:
         return mounts
     if isinstance(mounts, _MOUNTS):
         raise OptionError("mounts is one mount; write mounts=[...] around it")
-    if isinstance(mounts, str | Mapping) or not isinstance(mounts, Iterable):
-        raise OptionError(f"mounts is {check.show(mounts)}; write a list of bind(...), cache(...) and the like")
+    check.ordered("mounts", mounts, "a list of bind(...), cache(...) and the like")
     return mounts
 
 
@@ -175,6 +174,8 @@ def _mount_hint(mount: object) -> str:
 
 
 def _note(seen: dict[str, Mount], mount: Mount) -> None:
+    if isinstance(mount, SecretMount) and mount.env is not None and seen.setdefault(mount.env, mount) is not mount:
+        raise MountError(f"two secrets set the variable {mount.env!r}; only one of them would be seen")
     if mount.target is None:
         return
     place = _place(mount.target)
@@ -209,7 +210,8 @@ def find_mount(exec: ExecOp | None, target: str) -> BindMount:
     if found is None:
         targets = [m.target for m in exec.mounts]
         has = ", ".join(map(repr, targets))
-        raise MountError(f"the command has no mount at {target!r}{check.near(target, targets)}; it has {has}")
+        near = check.near(target, [place for place in targets if place != "/"])
+        raise MountError(f"the command has no mount at {target!r}{near}; it has {has}")
     if not isinstance(found, BindMount):
         raise MountError(f"the mount at {target!r} has no result: {_WHY_NO_RESULT[type(found).__name__]}")
     if found.no_output:
@@ -231,8 +233,7 @@ def exit_codes(codes: Sequence[int] | None) -> tuple[int, ...] | None:
 
 def cdi_devices(devices: Iterable[str | tuple[str, bool]]) -> tuple[tuple[str, bool], ...]:
     """CDI devices, each with whether the command may run without it."""
-    if isinstance(devices, str):
-        raise OptionError(f"devices is {devices!r}; write a list, [{devices!r}]")
+    check.ordered("devices", devices, f"a list, [{devices!r}]" if isinstance(devices, str) else "a list of names")
     return tuple(_device(device) for device in devices)
 
 

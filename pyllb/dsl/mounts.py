@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pyllb.dsl import check
 from pyllb.dsl.state import State
-from pyllb.errors import OptionError
+from pyllb.errors import MountError, OptionError
 from pyllb.ir.catalogue import CATALOGUE, KnownCache
 from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
 from pyllb.ir.ops import Output
@@ -107,7 +107,7 @@ def _cache(
     readonly: bool,
     env: Mapping[str, str] | None,
 ) -> CacheMount:
-    check.text("the id of a cache mount", id_or_target)
+    id_or_target = check.text("the id of a cache mount", id_or_target)
     known = CATALOGUE.get(id_or_target)
     is_path = id_or_target.startswith("/")
     place = _cache_target(id_or_target, target, known)
@@ -115,7 +115,8 @@ def _cache(
     mode = sharing if sharing is not None else known.sharing if known else "shared"
     return CacheMount(
         target=place,
-        id="/" + id_or_target if is_path else id_or_target,
+        # path.Clean, then "/" before it: as dockerfile2llb makes it of a target (BuildKit 0.33.1).
+        id="//" + posixpath.normpath(id_or_target).lstrip("/") if is_path else id_or_target,
         sharing=mode if mode in _SHARING else check.choice("sharing", mode, _SHARING),
         source=None if source is None else _seed(source),
         selector="" if selector is None else _seed_selector(selector, source),
@@ -182,32 +183,39 @@ def secret(
     env: str | None = None,
     uid: int = 0,
     gid: int = 0,
-    mode: int = 0o400,
+    mode: int | str = 0o400,
     optional: bool = False,
 ) -> SecretMount:
     """Give one run a secret, as a file, as an environment variable, or as both. Its value is in no result or digest.
 
     id: what `solve(secrets=...)` and `--secret id=` name it by. target: absolute path of the file; None, with env None
-    too, is /run/secrets/ and the last part of id. env: the variable's name. uid, gid, mode: of the file.
-    optional: the command also runs when there is no such secret.
+    too, is /run/secrets/ and the last part of id. env: the variable's name. uid, gid: of the file. mode: of the file,
+    0o400 or "400". optional: the command also runs when there is no such secret.
 
     Raises MountError when target is relative, OptionError for the rest.
 
     LLB: Mount with mountType SECRET, and ExecOp.secretenv. Mirrors client/llb AddSecret with SecretID, SecretFileOpt,
     SecretAsEnvName (BuildKit 0.33.1).
     """
-    check.text("the id of a secret", id)
+    id = check.text("the id of a secret", id)
     if target is None and env is None:
-        target = "/run/secrets/" + (posixpath.basename(id) or id.strip("/"))
+        target = _secret_target(id)
     return SecretMount(
         id=id,
         target=None if target is None else check.mount_target(f"the target of secret {id!r}", target),
         env=None if env is None else check.env_name(env),
         uid=check.integer("uid", uid, 0, _MAX_ID),
         gid=check.integer("gid", gid, 0, _MAX_ID),
-        mode=check.integer("mode", mode, 0, 0o777),
+        mode=check.permissions(mode),
         optional=check.flag("optional", optional),
     )
+
+
+def _secret_target(id: str) -> str:
+    name = posixpath.basename(id.rstrip("/"))
+    if name in ("", ".", ".."):
+        raise MountError(f"secret {id!r} has no name for its file; give target='/run/secrets/...'")
+    return "/run/secrets/" + name
 
 
 def ssh(
@@ -216,7 +224,7 @@ def ssh(
     *,
     uid: int = 0,
     gid: int = 0,
-    mode: int = 0o600,
+    mode: int | str = 0o600,
     optional: bool = False,
 ) -> SshMount:
     """Give one run the socket of an ssh agent; SSH_AUTH_SOCK points to the first one.
@@ -233,6 +241,6 @@ def ssh(
         target=None if target is None else check.mount_target("the target of an ssh socket", target),
         uid=check.integer("uid", uid, 0, _MAX_ID),
         gid=check.integer("gid", gid, 0, _MAX_ID),
-        mode=check.integer("mode", mode, 0, 0o777),
+        mode=check.permissions(mode),
         optional=check.flag("optional", optional),
     )

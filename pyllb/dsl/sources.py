@@ -77,7 +77,9 @@ def image_op(
     internal: bool,
 ) -> SourceOp:
     """A docker-image source. Mirrors client/llb Image."""
-    name = str(parse_reference(check.text("an image reference", ref, error=RefError)))
+    if check.text("an image reference", ref, error=RefError) == "scratch":
+        raise RefError("'scratch' is a Dockerfile's word for nothing and no image; write fs()")
+    name = str(parse_reference(ref))
     mode = check.choice("resolve_mode", resolve_mode, _RESOLVE_MODES)
     attributes = Attributes("source.image")
     if mode != "default":  # only "pull" is enforced by the daemon, so only it asks for the capability
@@ -130,7 +132,7 @@ def local_op(
 def _client_path(path: str | PathLike) -> str:
     if not isinstance(path, str | PathLike):
         raise OptionError(f"the path of local is {check.show(path)}; write a str or a Path")
-    place = check.text("the path of local", path if isinstance(path, str) else path.__fspath__())
+    place = check.client_text("the path of local", path if isinstance(path, str) else path.__fspath__())
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", place):
         raise OptionError(f"the path of local is {place!r}; a URL is for git(...) or http(...)")
     return place
@@ -176,7 +178,7 @@ def go_json(items: Sequence[str]) -> str:
     text = json.dumps(items, separators=(",", ":"), ensure_ascii=False)
     for char in "<>&\u2028\u2029":
         text = text.replace(char, f"\\u{ord(char):04x}")
-    return re.sub("[\ud800-\udfff]", r"\\ufffd", text)  # what was no UTF-8 in a file name
+    return text
 
 
 def http_op(
@@ -220,9 +222,9 @@ def file_attributes(
     attributes: Attributes, mode: int | str | None, owner: str | int | None, mode_cap: str = "", owner_cap: str = ""
 ) -> None:
     """Mode and owner of the one file that a source gives; 0, which is what they are anyway, is left out."""
-    from pyllb.dsl.actions import an_owner, permissions  # here: start-up is measured
+    from pyllb.dsl.actions import an_owner  # here: start-up is measured
 
-    if mode is not None and (bits := permissions(mode)):
+    if mode is not None and (bits := check.permissions(mode)):
         attributes.set("http.perm", f"0{bits:o}", mode_cap)
     who = an_owner(owner)
     for name, number in (("uid", who and who.user), ("gid", who and who.group)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -187,7 +189,6 @@ def test_a_readonly_root_leaves_the_filesystem_as_it_was() -> None:
 def test_a_run_on_nothing_has_an_empty_root() -> None:
     ran = pyllb.fs().run(["/b/sh"], mounts=[pyllb.bind(BASE, "/b")])
 
-    assert _exec(ran).mounts[0] == _exec(ran).mounts[0]
     assert [getattr(mount, "source", None) for mount in _exec(ran).mounts] == [None, BASE.output]
     assert isinstance(ran.output, Output)
 
@@ -196,6 +197,8 @@ def test_a_run_on_nothing_has_an_empty_root() -> None:
     ("args", "id", "target", "sharing", "env"),
     [
         (("/var/x",), "//var/x", "/var/x", "shared", {}),
+        (("/var/x/",), "//var/x", "/var/x/", "shared", {}),
+        (("//var/./y/../x",), "//var/x", "//var/./y/../x", "shared", {}),
         (("mine", "/x"), "mine", "/x", "shared", {}),
         (("go-mod",), "go-mod", "/go/pkg/mod", "shared", {"GOMODCACHE": "/go/pkg/mod"}),
         (("go-build", "/c"), "go-build", "/c", "shared", {"GOCACHE": "/c"}),
@@ -239,6 +242,36 @@ def test_a_secret_is_a_file_a_variable_or_both() -> None:
     assert (pyllb.secret("t", env="T").target, pyllb.secret("t", env="T").env) == (None, "T")
     both = pyllb.secret("t", "/t", env="T", uid=1, gid=2, mode=0o440, optional=True)
     assert (both.target, both.env, both.uid, both.gid, both.mode, both.optional) == ("/t", "T", 1, 2, 0o440, True)
+
+
+def test_a_mode_may_be_octal_digits_as_in_a_dockerfile() -> None:
+    assert pyllb.secret("t", mode="0440").mode == 0o440
+    assert pyllb.ssh(mode="660").mode == 0o660
+
+
+def test_members_of_an_enum_of_text_or_numbers_count_as_their_values() -> None:
+    class Word(str, enum.Enum):  # noqa: UP042 - a StrEnum is formatted as its value anyway
+        NAME, VALUE, ID, HOST = "NAME", "value", "pip", "host"
+
+    class Number(enum.IntEnum):
+        CODE = 3
+
+    ran = BASE.run(
+        [Word.VALUE],
+        env={Word.NAME: Word.VALUE},
+        network=Word.HOST,  # type: ignore[arg-type]
+        ok_codes=[Number.CODE],
+        mounts=[pyllb.cache(Word.ID)],
+    )
+
+    op = _exec(ran)
+    assert (f"{op.args[0]}", [f"{k}={v}" for k, v in op.meta.env]) == ("value", ["NAME=value"])
+    assert (op.meta.network, f"{op.ok_codes}", f"{op.mounts[1]}"[:80]) == (
+        "host",
+        "(3,)",
+        "CacheMount(target='/root/.cache/pip', id='pip', sharing='shared', selector='', r",
+    )
+    assert len(pyllb.dump(ran).ops) == 3
 
 
 def test_a_size_may_have_a_unit() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import pathlib
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -245,6 +246,51 @@ ROWS: dict[str, Row] = {
     "a duration of words": (lambda: IMAGE.healthcheck("true", interval="soon"), OptionError, ("'soon'", "'30s'")),
     "a negative duration": (lambda: IMAGE.healthcheck("true", timeout=-1), OptionError, ("negative",)),
     "an empty healthcheck": (lambda: IMAGE.healthcheck([]), OptionError, ("empty",)),
+    # what a stranger types
+    "an image that is scratch": (lambda: pyllb.image("scratch"), RefError, ("'scratch'", "fs()")),
+    "text that is no Unicode": (lambda: IMAGE.run(["echo", "\udcff"]), OptionError, ("'\\udcff'", "not Unicode")),
+    "a variable that is no Unicode": (lambda: IMAGE.env(A="\udcff"), OptionError, ("env 'A'", "not Unicode")),
+    "a label that is no Unicode": (lambda: IMAGE.label("a", "\udcff"), OptionError, ("label 'a'", "not Unicode")),
+    "a PATH to be expanded": (
+        lambda: IMAGE.env(PATH="/x:${PATH}"),
+        OptionError,
+        ("'/x:${PATH}'", "all its directories"),
+    ),
+    "a set of patterns": (lambda: pyllb.local(".", include={"a"}), OptionError, ("{'a'}", "no order")),
+    "a mapping of patterns": (lambda: any_.local(".", include={"a": 1}), OptionError, ("{'a': 1}", "a list of str")),
+    "patterns in bytes": (lambda: any_.local(".", include=b"ab"), OptionError, ("b'ab'", "a list of str")),
+    "a set of mounts": (lambda: IMAGE.run("a", mounts={pyllb.secret("s")}), OptionError, ("no order", "list")),
+    "devices that are a number": (lambda: any_.image("a").run("a", devices=5), OptionError, ("devices is 5",)),
+    "devices in a mapping": (lambda: any_.image("a").run("a", devices={"a": True}), OptionError, ("{'a': True}",)),
+    "two secrets in one variable": (
+        lambda: IMAGE.run("a", mounts=[pyllb.secret("t", env="T"), pyllb.secret("u", env="T")]),
+        MountError,
+        ("two secrets", "'T'"),
+    ),
+    "a secret without a name": (lambda: pyllb.secret("a/.."), MountError, ("'a/..'", "target=")),
+    "a secret's mode in decimal": (lambda: pyllb.secret("a", mode=600), OptionError, ("0o600",)),
+    "a path that is a Path": (lambda: any_.mkdir(pathlib.PurePath("/x")), OptionError, ("write a str, '/x'",)),
+    "a time that is no number": (lambda: pyllb.mkdir("/a", created=float("nan")), OptionError, ("created is nan",)),
+    "a time without end": (lambda: pyllb.mkdir("/a", created=float("inf")), OptionError, ("created is inf",)),
+    "a time beyond nanoseconds": (lambda: pyllb.mkdir("/a", created=1 << 40), OptionError, ("1099511627776",)),
+    "a date beyond nanoseconds": (
+        lambda: pyllb.mkdir("/a", created=datetime.datetime(2500, 1, 1, tzinfo=datetime.UTC)),
+        OptionError,
+        ("2262",),
+    ),
+    "an owner of many digits": (lambda: pyllb.mkdir("/a", owner="9" * 5000), OptionError, ("at most",)),
+    "a size of many digits": (lambda: pyllb.tmpfs("/a", size="9" * 5000), OptionError, ("such as '64m'",)),
+    "a size in other digits": (lambda: pyllb.tmpfs("/a", size="\uff19"), OptionError, ("such as '64m'",)),
+    "a port of many digits": (lambda: IMAGE.expose("9" * 5000), OptionError, ("65535",)),
+    "a port in other digits": (lambda: IMAGE.expose("\uff18\uff10"), OptionError, ("65535",)),
+    "an unknown signal": (lambda: IMAGE.stop_signal("SIGFOO"), OptionError, ("'SIGFOO'", "'SIGTERM'")),
+    "a signal's number as text": (lambda: IMAGE.stop_signal("9"), OptionError, ("'9'", "its number")),
+    "a healthcheck of a number": (lambda: any_.image("a").healthcheck(5), OptionError, ("5 (int)", "list")),
+    "a healthcheck of a set": (lambda: any_.image("a").healthcheck({"a"}), OptionError, ("{'a'}", "list")),
+    "a healthcheck as compose has it": (lambda: IMAGE.healthcheck(["CMD", "x"]), OptionError, ("'CMD'", "alone")),
+    "a healthcheck of NONE": (lambda: IMAGE.healthcheck(["NONE"]), OptionError, ("write None",)),
+    "a duration below a millisecond": (lambda: IMAGE.healthcheck("x", interval="1us"), OptionError, ("'1us'", "1ms")),
+    "a duration without end": (lambda: IMAGE.healthcheck("x", timeout="9" * 400 + "h"), OptionError, ("at most",)),
 }
 
 

@@ -72,6 +72,14 @@ def test_a_new_entrypoint_takes_the_inherited_command_off() -> None:
     assert (both["Entrypoint"], both["Cmd"]) == (["e"], ["c"])
 
 
+def test_an_empty_list_takes_the_inherited_entrypoint_or_command_off() -> None:
+    bare = config(base().entrypoint([]))["config"]
+    assert not {"Entrypoint", "Cmd"} & set(bare)
+    assert config(base().entrypoint([]).cmd(["a", "b"]))["config"]["Cmd"] == ["a", "b"]
+    kept = config(base().cmd([]))["config"]
+    assert (kept["Entrypoint"], "Cmd" in kept) == (["/entry"], False)
+
+
 def test_triggers_are_those_of_the_build_alone() -> None:
     assert config(base().onbuild("RUN y"))["config"]["OnBuild"] == ["RUN y"]
 

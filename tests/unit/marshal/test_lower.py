@@ -46,6 +46,21 @@ def test_an_image_whose_values_nobody_sees_is_not_asked_for() -> None:
     assert {request.ref for request in requests(node)} == {ALPINE}
 
 
+def test_an_image_whose_digest_is_wanted_is_asked_for_and_named_with_it() -> None:
+    tool = pyllb.fs().image("golang", resolve_digest=True)
+    node = pyllb.fs().mkdir("/a").run(["x"], mounts=[pyllb.bind(tool, "/go", readonly=True)])
+    assert {request.ref for request in requests(node)} == {GOLANG}
+    assert f"docker-image://{GOLANG}@sha256:{'0' * 64}" in lowered(node, {GOLANG: CONFIG}).definition.to_tree()
+    assert f'docker-image://{GOLANG}"' in lowered(node).definition.to_tree()
+
+
+def test_a_directory_of_another_session_is_not_served_by_this_client() -> None:
+    node = pyllb.merge(pyllb.local("a", name="c", session="s"), pyllb.local("b", name="c"))
+    (use,) = lowered(node).locals
+    assert use.dir is not None
+    assert use.dir.path == "b"
+
+
 def test_a_graph_without_images_asks_for_nothing() -> None:
     lowered(pyllb.fs().mkdir("/a"), {})
 
@@ -106,9 +121,9 @@ def test_one_name_for_one_directory_written_in_two_ways_is_no_error() -> None:
 
 
 def test_text_that_is_no_unicode_is_an_error_at_its_line() -> None:
-    node = pyllb.fs().image("alpine").run(["echo", "\udcff"])
+    node = pyllb.fs().image("golang").run("true")
     with pytest.raises(GraphError, match="UTF-8") as caught:
-        lowered(node, read_text=own_text)
+        lowered(node, {GOLANG: b'{"config": {"Env": ["A=\\udcff"]}}'}, read_text=own_text)
     assert caught.value.sources
 
 
