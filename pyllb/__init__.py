@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.constraints import progress_group, resources
     from pyllb.dsl.exec import proxy
     from pyllb.dsl.fs import FS, fs, git, http, image, image_blob, local, oci_layout, oci_layout_blob
+    from pyllb.dsl.git import git_signature
     from pyllb.dsl.graph import diff, merge, passthrough
     from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
     from pyllb.dsl.target import Target, target
@@ -37,6 +38,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "errors",
     "fs",
     "git",
+    "git_signature",
     "http",
     "image",
     "image_blob",
@@ -75,6 +77,7 @@ _HOMES = {
     "dump": "pyllb.client",
     "fs": "pyllb.dsl.fs",
     "git": "pyllb.dsl.fs",
+    "git_signature": "pyllb.dsl.git",
     "http": "pyllb.dsl.fs",
     "image": "pyllb.dsl.fs",
     "image_blob": "pyllb.dsl.fs",

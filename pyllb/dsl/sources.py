@@ -1,4 +1,4 @@
-"""Source ops from options: images, directories of the client, git repositories, files by HTTP."""
+"""Source ops from options: images, directories of the client, files by HTTP."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
 from pyllb.dsl import check
-from pyllb.errors import NotThereYet, OptionError, RefError
+from pyllb.errors import OptionError, RefError
 from pyllb.ir.constraints import Constraints
 from pyllb.ir.ops import ImageSource, LocalDir, SourceOp
 from pyllb.ir.reference import parse_digest, parse_reference
@@ -16,12 +16,9 @@ from pyllb.ir.site import Site
 
 ResolveMode = Literal["default", "pull", "local"]
 Differ = Literal["none", "metadata"]
-GitTime = Literal["checkout", "commit"]
 
 _RESOLVE_MODES: tuple[ResolveMode, ...] = ("default", "pull", "local")
 _DIFFERS: tuple[Differ, ...] = ("none", "metadata")
-_GIT_TIMES: tuple[GitTime, ...] = ("checkout", "commit")
-_HEX_SHA = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"
 _HTTP = r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
 _MAX_ID = (1 << 31) - 1
@@ -75,6 +72,7 @@ def image_op(
     checksum: str | None,
     layer_limit: int | None,
     internal: bool,
+    resolve_digest: bool,
 ) -> SourceOp:
     """A docker-image source. Mirrors client/llb Image."""
     if check.text("an image reference", ref, error=RefError) == "scratch":
@@ -91,7 +89,8 @@ def image_op(
         attributes.set("image.layerlimit", str(limit), "source.image.layerlimit")
     if checksum is not None:
         attributes.set("image.checksum", a_digest("checksum", checksum), "source.image.checksum")
-    return attributes.op("docker-image://" + name, constraints, site, image=ImageSource(name, mode))
+    source = ImageSource(name, mode, check.flag("resolve_digest", resolve_digest))
+    return attributes.op("docker-image://" + name, constraints, site, image=source)
 
 
 def local_op(
@@ -105,12 +104,21 @@ def local_op(
     follow: Iterable[str],
     shared_key: str | None,
     differ: Differ | None,
+    differ_required: bool,
+    session: str | None,
+    unique_id: str | None,
     metadata_only: bool,
     metadata_except: Iterable[str],
 ) -> SourceOp:
     """A local source. Mirrors client/llb Local."""
     place = _client_path(path)
     attributes = Attributes("source.local")
+    if session is not None:
+        attributes.set("local.session", check.text("session", session), "source.local.sessionid")
+    if unique_id is not None:
+        if session is not None:
+            raise OptionError("session and unique_id; what another session uploads has no id of this one's")
+        attributes.set("local.unique", check.text("unique_id", unique_id), "source.local.unique")
     included, excluded = _patterns("include", include), _patterns("exclude", exclude)
     _set_list(attributes, "local.includepattern", included, "source.local.includepatterns")
     _set_list(attributes, "local.followpaths", _patterns("follow", follow), "source.local.followpaths")
@@ -118,14 +126,17 @@ def local_op(
     if shared_key is not None:
         attributes.set("local.sharedkeyhint", check.text("shared_key", shared_key), "source.local.sharedkeyhint")
     if differ is not None:
-        attributes.set("local.differ", check.choice("differ", differ, _DIFFERS), "source.local.differ")
+        cap = "source.local.differ" if check.flag("differ_required", differ_required) else ""
+        attributes.set("local.differ", check.choice("differ", differ, _DIFFERS), cap)
+    elif not differ_required:
+        raise OptionError("differ_required=False without differ; it is about what differ says")
     exceptions = _patterns("metadata_except", metadata_except)
     if check.flag("metadata_only", metadata_only):
         attributes.set("local.metadatatransfer", "true", "source.local.metadatatransfer")
         _set_list(attributes, "local.metadatatransferexclude", exceptions, "")
     elif exceptions:
         raise OptionError("metadata_except without metadata_only=True; it names what is sent all the same")
-    directory = LocalDir(place, _written_in(place, site))
+    directory = LocalDir(place, _written_in(place, site)) if session is None else None
     return attributes.op("local://" + _local_name(place, name), constraints, site, local=directory)
 
 
@@ -245,105 +256,6 @@ def _header(name: str, value: str) -> str:
     if re.search(r"[\r\n]", check.text(name, value)):
         raise OptionError(f"header {name} is {value!r}; it has no line breaks")
     return value
-
-
-def git_op(
-    url: str,
-    constraints: Constraints,
-    site: Site,
-    *,
-    ref: str | None,
-    subdir: str | None,
-    keep_git_dir: bool,
-    submodules: bool,
-    checksum: str | None,
-    mtime: GitTime | None,
-    fetch_by_commit: bool,
-    bundle: str | None,
-    checkout_bundle: bool,
-    auth_token_secret: str | None,
-    auth_header_secret: str | None,
-    known_hosts: str | Iterable[str] | None,
-    ssh_id: str | None,
-) -> SourceOp:
-    """A git source. Mirrors client/llb Git, but never asks a host for its keys by itself."""
-    from pyllb.ir.giturl import parse_git_url  # here: few builds have a git source, and start-up is measured
-
-    where = parse_git_url(check.text("the URL of git", url, error=RefError))
-    ref, subdir = _ref(url, "ref", where.ref, ref), _ref(url, "subdir", where.subdir, subdir)
-    attributes = Attributes("source.git")
-    if check.flag("keep_git_dir", keep_git_dir):
-        attributes.set("git.keepgitdir", "true", "source.git.keepgitdir")
-    attributes.set("git.fullurl", where.remote, "source.git.fullurl")
-    _git_auth(attributes, auth_token_secret, auth_header_secret)
-    if where.scheme == "ssh":
-        _git_ssh(attributes, known_hosts, ssh_id)
-    elif known_hosts is not None or ssh_id is not None:
-        raise OptionError(f"known_hosts and ssh_id are for ssh; {url!r} is fetched by {where.scheme}")
-    if checksum is not None:
-        attributes.set("git.checksum", _commit(checksum), "source.git.checksum")
-    if not check.flag("submodules", submodules):
-        attributes.set("git.skipsubmodules", "true", "source.git.skipsubmodules")
-    if mtime is not None:
-        attributes.set("git.mtime", check.choice("mtime", mtime, _GIT_TIMES), "source.git.mtime")
-    if check.flag("fetch_by_commit", fetch_by_commit):
-        if not re.match(_HEX_SHA, checksum or ref):
-            raise OptionError("fetch_by_commit=True without a whole commit; give checksum= its 40 or 64 hex digits")
-        attributes.set("git.fetchbycommit", "true", "source.git.fetchbycommit")
-    _git_bundle(attributes, bundle, checkout_bundle, checksum, exclusive=keep_git_dir or bool(subdir))
-    return attributes.op(where.identifier(ref, subdir), constraints, site)
-
-
-def _ref(url: str, what: str, in_url: str, given: str | None) -> str:
-    if given is None:
-        return in_url
-    check.text(what, given)
-    if in_url and in_url != given:
-        raise OptionError(f"{what} is {given!r}, but {url!r} says {in_url!r}; leave one of them out")
-    if re.search(r"\s", given) or given.startswith("-"):
-        raise OptionError(f"{what} is {given!r}; it has no white space and does not begin with '-'")
-    return given
-
-
-def _commit(checksum: str) -> str:
-    if not re.match(r"[0-9a-f]{7,64}\Z", check.text("checksum", checksum, error=RefError)):
-        raise RefError(f"checksum is {checksum!r}; write the commit's hex digits, in lower case, all or the first ones")
-    return checksum
-
-
-def _git_auth(attributes: Attributes, token: str | None, header: str | None) -> None:
-    given = "source.git.httpauth" if token is not None or header is not None else ""
-    for name, value, usual in (("token", token, "GIT_AUTH_TOKEN"), ("header", header, "GIT_AUTH_HEADER")):
-        secret = usual if value is None else check.value_text(f"auth_{name}_secret", value)
-        if secret:
-            attributes.set(f"git.auth{name}secret", secret, given)
-
-
-def _git_ssh(attributes: Attributes, known_hosts: str | Iterable[str] | None, ssh_id: str | None) -> None:
-    lines = [known_hosts] if isinstance(known_hosts, str) else known_hosts
-    if lines is not None:
-        keys = check.texts("known_hosts", lines, empty=False)
-        attributes.set("git.knownsshhosts", "".join(key.removesuffix("\n") + "\n" for key in keys))
-    attributes.caps["source.git.knownsshhosts"] = None
-    agent = "default" if ssh_id is None else check.text("ssh_id", ssh_id)
-    attributes.set("git.mountsshsock", agent, "source.git.mountsshsock")
-
-
-def _git_bundle(
-    attributes: Attributes, bundle: str | None, checkout_bundle: bool, checksum: str | None, *, exclusive: bool
-) -> None:
-    if bundle is not None:
-        if check.text("bundle", bundle).startswith("oci-layout+blob://"):
-            raise NotThereYet(f"a git bundle from an OCI layout ({bundle!r})")
-        if not bundle.startswith("docker-image+blob://"):
-            raise OptionError(f"bundle is {bundle!r}; write 'docker-image+blob://NAME@sha256:...'")
-        if checksum is None:
-            raise OptionError("bundle without checksum; give checksum= the commit that the bundle holds")
-        attributes.set("git.bundle", bundle, "source.git.bundle")
-    if check.flag("checkout_bundle", checkout_bundle):
-        if exclusive:
-            raise OptionError("checkout_bundle=True with keep_git_dir or subdir; a bundle is one file with the commit")
-        attributes.set("git.checkoutbundle", "true", "source.git.checkoutbundle")
 
 
 def a_digest(what: str, value: str) -> str:

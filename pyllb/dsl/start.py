@@ -18,7 +18,8 @@ from pyllb.ir.site import here
 if TYPE_CHECKING:
     from typing import Self
 
-    from pyllb.dsl.sources import Differ, GitTime, PathLike, ResolveMode
+    from pyllb.dsl.git import GitSignature, GitTime
+    from pyllb.dsl.sources import Differ, PathLike, ResolveMode
     from pyllb.ir.constraints import Constraints, ProgressGroup
     from pyllb.ir.platform import Platform
 
@@ -37,6 +38,7 @@ class Started(Configured):
         checksum: str | None = None,
         layer_limit: int | None = None,
         internal: bool = False,
+        resolve_digest: bool = False,
         filters: Iterable[str] = (),
         name: str | None = None,
         description: Mapping[str, str] | None = None,
@@ -49,11 +51,12 @@ class Started(Configured):
         ref: "golang", "golang:1.25", "registry.example.com/team/app@sha256:...". platform: None is the state's, then
         the solve's. resolve_mode: "pull" always asks the registry, "local" takes what the daemon has. checksum: digest
         that the manifest must have. layer_limit: only the first layers. internal: the daemon keeps the record for
-        itself. name: shown by progress, None is the reference. The others: see `run`.
+        itself. resolve_digest: where configs are resolved, the digest that ref has then is written into the LLB. name:
+        shown by progress, None is the reference. The others: see `run`.
 
         Raises RefError for the reference or a digest, OptionError for the rest and when this state has content.
 
-        LLB: SourceOp docker-image://. Mirrors client/llb Image (BuildKit 0.33.1).
+        LLB: SourceOp docker-image://. Mirrors client/llb Image, ResolveDigest (BuildKit 0.33.1).
         """
         options = self._source_constraints(
             "image", platform, filters, name, description, ignore_cache, export_cache, group
@@ -66,6 +69,7 @@ class Started(Configured):
             checksum=checksum,
             layer_limit=layer_limit,
             internal=internal,
+            resolve_digest=resolve_digest,
         )
         return self._source(op, attrs.evolve(self.meta, image=op))
 
@@ -78,6 +82,9 @@ class Started(Configured):
         follow: Iterable[str] = (),
         shared_key: str | None = None,
         differ: Differ | None = None,
+        differ_required: bool = True,
+        session: str | None = None,
+        unique_id: str | None = None,
         metadata_only: bool = False,
         metadata_except: Iterable[str] = (),
         name: str | None = None,
@@ -94,9 +101,12 @@ class Started(Configured):
         path: relative to the file of this call (to the current directory when that is no file). include, exclude:
         patterns as in .dockerignore, relative to the directory. follow: paths whose symbolic links are sent with what
         they point to. shared_key: directories with the same key and name are kept as one by the daemon. differ: what
-        decides that a file is sent again, "metadata" (None too) or "none", which sends all. metadata_only: sends names
-        and modes and no content, but of metadata_except. name: the source's name in LLB and for `buildctl --local`;
-        None is "context" for ".", else the last part of path. custom_name: shown by progress. The others: see `run`.
+        decides that a file is sent again, "metadata" (None too) or "none", which sends all; differ_required=False: a
+        daemon that does not know differ may do without. session: id of another client's session that has the directory.
+        unique_id: solves with the same one may share an upload; None is one of each solve's own. metadata_only: sends
+        names and modes and no content, but of metadata_except. name: the source's name in LLB and for `buildctl
+        --local`; None is "context" for ".", else the last part of path. custom_name: shown by progress. The others: see
+        `run`.
 
         Raises OptionError.
 
@@ -115,6 +125,9 @@ class Started(Configured):
             follow=follow,
             shared_key=shared_key,
             differ=differ,
+            differ_required=differ_required,
+            session=session,
+            unique_id=unique_id,
             metadata_only=metadata_only,
             metadata_except=metadata_except,
         )
@@ -132,7 +145,11 @@ class Started(Configured):
         mtime: GitTime | None = None,
         fetch_by_commit: bool = False,
         bundle: str | None = None,
+        bundle_store: str | None = None,
+        bundle_session: str | None = None,
         checkout_bundle: bool = False,
+        advice: bool = False,
+        signature: GitSignature | None = None,
         auth_token_secret: str | None = None,
         auth_header_secret: str | None = None,
         known_hosts: str | Iterable[str] | None = None,
@@ -150,20 +167,23 @@ class Started(Configured):
         url: https, http, ssh or git, or `git@host:path`; its fragment may say `#ref:subdir`. ref: branch, tag or
         commit; None is the remote's HEAD. subdir: the part of the tree. keep_git_dir: keep .git. checksum: the commit
         that ref must be. mtime: what files are stamped with, "checkout" (None too) or "commit". fetch_by_commit: fetch
-        checksum without asking for ref. bundle: history from `docker-image+blob://...` instead of the remote;
-        checkout_bundle: the commit as one bundle file. auth_token_secret, auth_header_secret: ids of secrets for
-        https, None is GIT_AUTH_TOKEN and GIT_AUTH_HEADER, "" is none. known_hosts: lines of the ssh host's keys; None
-        takes any key, as no host is asked for its keys by itself. ssh_id: of the ssh agent, None is "default".
-        The others: see `run`.
+        checksum without asking for ref. bundle: history from `docker-image+blob://...` instead of the remote, or from
+        `oci-layout+blob://...` with bundle_store and bundle_session as in `oci_layout`. checkout_bundle: the commit as
+        one bundle file. advice: leave git's hints in its messages. signature: see `git_signature`. auth_token_secret,
+        auth_header_secret: ids of secrets for https, None is GIT_AUTH_TOKEN and GIT_AUTH_HEADER, "" is none.
+        known_hosts: lines of the ssh host's keys; None takes any key, as no host is asked for its keys by itself.
+        ssh_id: of the ssh agent, None is "default". The others: see `run`.
 
         Raises RefError for the URL or checksum, OptionError for the rest.
 
         LLB: SourceOp git://. Mirrors client/llb Git (BuildKit 0.33.1).
         """
+        from pyllb.dsl.git import git_op  # here, as below: few builds have one, and start-up is measured
+
         options = self._source_constraints(
             "git", platform, filters, name, description, ignore_cache, export_cache, group
         )
-        op = sources.git_op(
+        op = git_op(
             url,
             options,
             here(),
@@ -175,7 +195,11 @@ class Started(Configured):
             mtime=mtime,
             fetch_by_commit=fetch_by_commit,
             bundle=bundle,
+            bundle_store=bundle_store,
+            bundle_session=bundle_session,
             checkout_bundle=checkout_bundle,
+            advice=advice,
+            signature=signature,
             auth_token_secret=auth_token_secret,
             auth_header_secret=auth_header_secret,
             known_hosts=known_hosts,
@@ -259,7 +283,7 @@ class Started(Configured):
 
         LLB: SourceOp oci-layout://. Mirrors client/llb OCILayout, OCIStore, OCILayerLimit (BuildKit 0.33.1).
         """
-        from pyllb.dsl.stored import oci_layout_op  # here, as below: few builds have one, and start-up is measured
+        from pyllb.dsl.stored import oci_layout_op
 
         options = self._source_constraints(
             "oci_layout", platform, filters, name, description, ignore_cache, export_cache, group

@@ -50,10 +50,14 @@ class LocalDir(Value):
 
 @attrs.frozen(eq=False, repr=False)
 class ImageSource(Value):
-    """What the resolver needs to know of an image source. ref: normalised. mode: default, pull or local."""
+    """What the resolver needs to know of an image source. ref: normalised. mode: default, pull or local.
+
+    pin: whether the digest that the resolver found becomes part of the identifier.
+    """
 
     ref: str
     mode: str = "default"
+    pin: bool = False
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)

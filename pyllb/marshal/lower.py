@@ -82,12 +82,15 @@ def lower(
     """
     vertices = postorder(node.output) if node.output is not None else []
     configs: dict[SourceOp, ImageConfig] = {}
+    pins: dict[int, str] = {}
     if resolve:
         requests = {image: _request(image, platform) for image in _images(node, vertices)}
         answers = (yield frozenset(requests.values())) if requests else {}
-        configs = {image: _config(image, answers.get(request), read_text) for image, request in requests.items()}
+        found = {image: _resolved(image, answers.get(request), read_text) for image, request in requests.items()}
+        configs = {image: config for image, (config, _) in found.items()}
+        pins = {id(image): pin for image, (_, pin) in found.items() if pin}
     evaluator = Evaluator(configs)
-    emitter = _Emitter(OpEncoder(platform, local_unique_id, evaluator, {}), SourceMap(read_text))
+    emitter = _Emitter(OpEncoder(platform, local_unique_id, evaluator, {}, pins), SourceMap(read_text))
     definition = emitter.definition(vertices, node.output)
     says = bool(vertices) or node.spec != EMPTY_SPEC
     config = configs.get(node.meta.image) if node.meta.image is not None else None
@@ -100,13 +103,16 @@ def lower(
 
 
 def _images(node: Node, vertices: Iterable[Vertex]) -> dict[SourceOp, None]:
-    """The images whose config somebody reads, in the order of the graph."""
+    """The images whose config somebody reads, or whose digest is wanted, in the order of the graph."""
     images: dict[SourceOp, None] = {}
     for vertex in vertices:
         if isinstance(vertex, ExecOp):
             metas: Iterable[Meta] = (vertex.meta,)
         elif isinstance(vertex, FileOp):
             metas = _chain_metas(vertex)
+        elif isinstance(vertex, SourceOp) and vertex.image is not None and vertex.image.pin:
+            images[vertex] = None
+            continue
         else:
             continue
         images.update((meta.image, None) for meta in metas if meta.image is not None)
@@ -130,16 +136,27 @@ def _request(image: SourceOp, platform: Platform) -> ResolveImage:
     return ResolveImage(image.image.ref, image.constraints.platform or platform, image.image.mode)
 
 
-def _config(image: SourceOp, answer: ResolvedImage | PyllbError | None, read_text: ReadText) -> ImageConfig:
+def _resolved(
+    image: SourceOp, answer: ResolvedImage | PyllbError | None, read_text: ReadText
+) -> tuple[ImageConfig, str]:
+    """The config of an image, and the identifier with the digest that was found, "" when it is not asked for."""
     try:
         if answer is None:
             raise GraphError(f"nobody resolved the config of {image.identifier!r}")
         if isinstance(answer, PyllbError):
             raise answer
-        return ImageConfig.parse(answer.config)
+        pin = _pinned(image, answer) if image.image is not None and image.image.pin else ""
+        return ImageConfig.parse(answer.config), pin
     except PyllbError as error:
         error.sources = error.sources or source_lines(image.site, read_text)
         raise
+
+
+def _pinned(image: SourceOp, answer: ResolvedImage) -> str:
+    """The identifier with the digest that its reference has now; a tag stays, for people."""
+    if "@" in image.identifier or not answer.digest:
+        return image.identifier
+    return f"{image.identifier}@{answer.digest}"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -185,6 +202,8 @@ def _locals(vertices: Iterable[Vertex], read_text: ReadText) -> tuple[LocalUse, 
     uses: dict[str, LocalUse] = {}
     for vertex in vertices:
         if isinstance(vertex, SourceOp) and vertex.identifier.startswith("local://"):
+            if any(name == "local.session" for name, _ in vertex.attributes):
+                continue  # another client has it
             name = vertex.identifier.removeprefix("local://")
             use = LocalUse(name=name, dir=vertex.local, site=vertex.site)
             first = uses.setdefault(name, use)

@@ -5,6 +5,8 @@ Every op is inputs, platform, constraints, and then its kind; the kind comes las
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import attrs
 
 from pyllb.errors import GraphError
@@ -20,6 +22,7 @@ from pyllb.marshal.wire import integer, message, text, text_map, texts, varint
 from pyllb.value import Shown
 
 _NO_INPUT = b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"  # -1
+_UPLOADS = ("local.session", "local.unique")  # each says whose upload a local source may be
 _NO_FILTERS = b"\x5a\x00"
 _PLATFORM_SCHEMES = ("docker-image://", "oci-layout://")
 
@@ -32,13 +35,15 @@ class OpEncoder(Shown):
     """Encodes the vertices of one marshal call, inputs before those that read them.
 
     platform: of vertices that name none. local_unique_id: keeps two solves from sharing an upload of a local source.
-    digests: of each vertex encoded so far, by its id(); filled by the caller.
+    digests: of each vertex encoded so far, by its id(); filled by the caller. pins: the identifiers of image sources
+    whose digest was resolved, by id() too.
     """
 
     platform: Platform
     local_unique_id: str
     evaluator: Evaluator
     digests: dict[int, str]
+    pins: Mapping[int, str] = attrs.field(factory=dict)
     _exec: ExecEncoder = attrs.field(init=False)
     _platforms: dict[Platform, bytes] = attrs.field(factory=dict, init=False)
 
@@ -76,13 +81,14 @@ class OpEncoder(Shown):
     def source(self, op: SourceOp) -> Encoded:
         """Content from outside. Only images and OCI layouts keep their platform."""
         attributes, needs = op.attributes, op.caps
-        if op.identifier.startswith("local://") and not any(name == "local.session" for name, _ in attributes):
+        if op.identifier.startswith("local://") and not any(name in _UPLOADS for name, _ in attributes):
             attributes = (*attributes, ("local.unique", self.local_unique_id))
             needs = (*needs, caps.LOCAL_UNIQUE)
         platform = b""
         if op.identifier.startswith(_PLATFORM_SCHEMES):
             platform = self._platform(op.constraints.platform or self.platform)
-        body = text(b"\x0a", op.identifier) + text_map(b"\x12", attributes)
+        identifier = self.pins.get(id(op)) or op.identifier if self.pins else op.identifier
+        body = text(b"\x0a", identifier) + text_map(b"\x12", attributes)
         return platform + filters(op.constraints) + message(b"\x1a", body), needs
 
     def file(self, op: FileOp) -> Encoded:

@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/platforms"
@@ -201,6 +202,9 @@ func (b *builder) image(n Node, constraints []llb.ConstraintsOpt) llb.State {
 	if b.program.Resolve == nil {
 		return llb.Image(n.Ref, opts...)
 	}
+	if n.Pin {
+		opts = append(opts, llb.ResolveDigest(true))
+	}
 	st := llb.Image(n.Ref, append(opts, llb.WithMetaResolver(resolver(b.program.Resolve)))...)
 	if user := b.program.Resolve[n.Ref].User; user != "" {
 		st = st.User(user)
@@ -213,7 +217,7 @@ type resolver map[string]Config
 func (r resolver) ResolveImageConfig(_ context.Context, ref string, _ sourceresolver.Opt) (string, digest.Digest, []byte, error) {
 	for short, config := range r {
 		if normalized(short) == ref {
-			return ref, digest.FromBytes(config.Config), config.Config, nil
+			return ref, digest.Digest("sha256:" + strings.Repeat("0", 64)), config.Config, nil
 		}
 	}
 	return "", "", nil, fmt.Errorf("%s: not found", ref)
@@ -226,7 +230,13 @@ func local(n Node, constraints []llb.ConstraintsOpt) llb.State {
 		opts = append(opts, llb.SharedKeyHint(n.SharedKey))
 	}
 	if n.Differ != "" {
-		opts = append(opts, llb.Differ(llb.DiffType(n.Differ), true))
+		opts = append(opts, llb.Differ(llb.DiffType(n.Differ), !n.DifferAlone))
+	}
+	if n.Session != "" {
+		opts = append(opts, llb.SessionID(n.Session))
+	}
+	if n.UniqueID != "" {
+		opts = append(opts, llb.LocalUniqueID(n.UniqueID))
 	}
 	if n.MetadataOnly {
 		opts = append(opts, llb.MetadataOnlyTransfer(n.MetaExcept))
@@ -248,7 +258,8 @@ func git(n Node, constraints []llb.ConstraintsOpt) llb.State {
 	add(n.Checksum != "", llb.GitChecksum(n.Checksum))
 	add(n.MTime != "", llb.GitMTime(n.MTime))
 	add(n.ByCommit, llb.GitFetchByCommit())
-	add(n.Bundle != "", llb.GitBundleURL(n.Bundle))
+	add(n.Bundle != "", llb.GitBundleURL(n.Bundle, llb.GitBundleOCIStore(n.BundleSess, n.BundleStore)))
+	add(n.Advice, llb.GitAdvice(true))
 	add(n.OutBundle, llb.GitCheckoutBundle())
 	if n.TokenSecret != nil {
 		opts = append(opts, llb.AuthTokenSecret(*n.TokenSecret))

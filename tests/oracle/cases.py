@@ -110,6 +110,14 @@ SOURCES = [
     program("local key", {"op": "local", "source": "context", "shared_key": "k", "differ": "none"}),
     program("local differ", {"op": "local", "source": "context", "differ": "metadata", "name": "load it"}),
     program("local names only", {"op": "local", "source": "context", "metadata_only": True}),
+    program("local of a session", {"op": "local", "source": "context", "session": "s", "shared_key": "k"}),
+    program(
+        "local of two ids",
+        {"op": "local", "source": "context", "unique_id": "mine"},
+        {"op": "local", "source": "context"},
+        {"op": "merge", "states": [0, 1]},
+    ),
+    program("local differ may fail", {"op": "local", "source": "context", "differ": "none", "differ_alone": True}),
     program(
         "local names and some",
         {"op": "local", "source": "context", "metadata_only": True, "metadata_except": ["a", "b"]},
@@ -136,6 +144,18 @@ SOURCES = [
             "checksum": COMMIT,
             "bundle": f"docker-image+blob://example.com/a/b@{SHA}",
             "checkout_bundle": True,
+        },
+    ),
+    program(
+        "git bundle of a layout",
+        {
+            "op": "git",
+            "url": "https://github.com/a/b.git",
+            "checksum": COMMIT,
+            "bundle": f"oci-layout+blob://a/b@{SHA}",
+            "bundle_store": "s",
+            "bundle_session": "x",
+            "advice": True,
         },
     ),
     program("git token", {"op": "git", "url": "https://github.com/a/b.git", "auth_token_secret": "tok"}),
@@ -231,6 +251,11 @@ STATES = [
     ),
     program("config of windows", image("w"), run(), resolve={"w": {"config": WINDOWS}}),
     program("config and platforms", image("w", platform="windows/amd64"), run(), resolve={"w": {"config": WINDOWS}}),
+    *(
+        program(f"digest of {ref}", image(ref, resolve_digest=True), *nodes, resolve={ref: {"config": GOLANG}})
+        for ref, nodes in (("golang:1", (run(),)), (f"golang:1@{SHA}", ()), ("b.io/a", (file(0, mkdir("a")),)))
+    ),
+    program("digest without a resolver", image(resolve_digest=True), run()),
     program("empty config", image("e"), state("dir", 0, "a"), run(1), resolve={"e": {"config": {}}}),
     program(
         "config of a mount",

@@ -90,6 +90,7 @@ def drawn(seed: int) -> Program:
 
 def _image(drawing: Drawing) -> Fields:
     options = drawing.some(resolve_mode=drawing.pick("pull", "local"), layer_limit=2, checksum=SHA, internal=True)
+    options |= drawing.some(resolve_digest=True)
     ref = drawing.pick("golang", "w", "alpine")
     # "golang" and "w" have configs with a platform, which is then that of the states; the cases have the contradiction.
     platform = drawing.platform() if ref == "alpine" else {}
@@ -104,7 +105,12 @@ def _local(drawing: Drawing) -> Fields:
         shared_key="k",
         differ=drawing.pick("none", "metadata"),
         metadata_only=True,
+        session="s",
     )
+    if "session" not in options:
+        options |= drawing.some(unique_id="u")
+    if "differ" in options:
+        options |= drawing.some(differ_alone=True)
     return {"op": "local", "source": drawing.pick("context", "web"), **options}
 
 
@@ -116,9 +122,16 @@ def _git(drawing: Drawing) -> Fields:
         no_submodules=True,
         checksum=COMMIT,
         mtime="commit",
+        advice=True,
         auth_token_secret="t",
         auth_header_secret=drawing.pick("", "h"),
     )
+    if "checksum" in options:
+        blob = f"docker-image+blob://a/b@{SHA}"
+        layout = {"bundle": f"oci-layout+blob://a/b@{SHA}", **drawing.some(bundle_store="s", bundle_session="x")}
+        options |= drawing.pick({}, {"fetch_by_commit": True}, {"bundle": blob}, layout)
+    if not {"keep_git_dir", "subdir"} & set(options):
+        options |= drawing.some(checkout_bundle=True)
     if drawing.random.random() < 0.3:
         return {"op": "git", "url": "git@github.com:a/b.git", "known_hosts": ["k"], **options}
     return {"op": "git", "url": drawing.pick("https://github.com/a/b.git", "example.com:8443/a/b"), **options}
@@ -221,7 +234,8 @@ def _one_mount(drawing: Drawing, target: str) -> Fields:
     if kind == "tmpfs":
         return {"type": "tmpfs", "target": target, **drawing.some(size=1 << 20)}
     if kind == "secret":
-        where = drawing.pick({"target": target}, {"env": "S"}, {"target": target, "env": "S"})
+        variable = f"S{target}"
+        where = drawing.pick({"target": target}, {"env": variable}, {"target": target, "env": variable})
         return secret(drawing.pick("i", "j"), mode=drawing.pick(0o400, 0), **where, **access)
     return ssh(drawing.pick("default", "k"), **drawing.some(target=target), **access)
 

@@ -129,6 +129,8 @@ def _source(op: str, fields: Fields) -> pyllb.FS:
         name = options.pop("source")
         if "name" in constraints:
             constraints["custom_name"] = constraints.pop("name")
+        if options.pop("differ_alone", False):
+            options["differ_required"] = False
         return pyllb.local(".", name=name, **options, **constraints)
     if op == "git":
         if options.pop("no_submodules", False):

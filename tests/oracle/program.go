@@ -60,6 +60,12 @@ type Node struct {
 	UserAgent    string     `json:"user_agent"`
 	PGP          *[2]string `json:"pgp"`
 	Store        string     `json:"store"`
+	DifferAlone  bool       `json:"differ_alone"`
+	UniqueID     string     `json:"unique_id"`
+	Advice       bool       `json:"advice"`
+	BundleStore  string     `json:"bundle_store"`
+	BundleSess   string     `json:"bundle_session"`
+	Pin          bool       `json:"resolve_digest"`
 	Session      string     `json:"session"`
 
 	// state

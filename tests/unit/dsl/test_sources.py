@@ -75,6 +75,52 @@ def _op(state: FS) -> SourceOp:
             },
             ("source.local.sharedkeyhint", "source.local.differ", "source.local.metadatatransfer"),
         ),
+        (
+            pyllb.local("a", session="s", differ="metadata", differ_required=False),
+            "local://a",
+            {"local.session": "s", "local.differ": "metadata"},
+            ("source.local.sessionid",),
+        ),
+        (pyllb.local("a", unique_id="u"), "local://a", {"local.unique": "u"}, ("source.local.unique",)),
+        (
+            pyllb.git(
+                "https://host/n",
+                checksum=COMMIT,
+                bundle=f"oci-layout+blob://a/b@{SHA}",
+                bundle_store="s",
+                bundle_session="x",
+                advice=True,
+            ),
+            "git://host/n",
+            {
+                **GIT,
+                "git.checksum": COMMIT,
+                "git.bundle": f"oci-layout+blob://a/b@{SHA}",
+                "oci.session": "x",
+                "oci.store": "s",
+                "git.advice": "true",
+            },
+            ("source.git.fullurl", "source.git.checksum", "source.git.bundle"),
+        ),
+        (
+            pyllb.git(
+                "https://host/n", signature=pyllb.git_signature("KEY", reject_expired=True, require_signed_tag=True)
+            ),
+            "git://host/n",
+            {
+                **GIT,
+                "git.sig.pubkey": "KEY",
+                "git.sig.rejectexpired": "true",
+                "git.sig.requiresignedtag": "true",
+            },
+            ("source.git.fullurl", "source.git.signatureverify"),
+        ),
+        (
+            pyllb.git("https://host/n", signature=pyllb.git_signature("KEY", ignore_signed_tag=True)),
+            "git://host/n",
+            {**GIT, "git.sig.pubkey": "KEY", "git.sig.ignoresignedtag": "true"},
+            ("source.git.fullurl", "source.git.signatureverify"),
+        ),
         (pyllb.oci_layout(f"a/b@{SHA}"), f"oci-layout://a/b@{SHA}", {}, ()),
         (
             pyllb.oci_layout("A/b:Tag", store="s", session="x", layer_limit=1),
@@ -164,13 +210,13 @@ def _op(state: FS) -> SourceOp:
             ("source.git.fullurl", *SSH_CAPS),
         ),
         (
-            pyllb.git("host/n", checksum=COMMIT, fetch_by_commit=True, bundle="docker-image+blob://x", subdir=None),
+            pyllb.git("host/n", checksum=COMMIT, fetch_by_commit=True, bundle=f"docker-image+blob://x@{SHA}", subdir=None),
             "git://host/n",
             {
                 **GIT,
                 "git.checksum": COMMIT,
                 "git.fetchbycommit": "true",
-                "git.bundle": "docker-image+blob://x",
+                "git.bundle": f"docker-image+blob://x@{SHA}",
             },
             ("source.git.fullurl", "source.git.checksum", "source.git.fetchbycommit", "source.git.bundle"),
         ),
@@ -242,3 +288,11 @@ def test_a_source_with_a_platform_hands_it_on() -> None:
 def test_only_an_image_lies_under_the_state() -> None:
     assert pyllb.git("host/n").meta.image is None
     assert pyllb.local(".").meta.image is None
+
+
+def test_a_local_source_of_another_session_has_no_directory_here() -> None:
+    assert _op(pyllb.local("a", session="s")).local is None
+
+
+def test_a_signature_shows_no_key() -> None:
+    assert "KEY" not in repr(pyllb.git_signature("KEY"))

@@ -12,7 +12,7 @@ import pytest
 
 import pyllb
 from pyllb.dsl.fs import FS
-from pyllb.errors import GraphError, MountError, NotThereYet, OptionError, RefError
+from pyllb.errors import GraphError, MountError, OptionError, RefError
 
 SHA = "sha256:" + "a" * 64
 IMAGE = pyllb.image("alpine")
@@ -48,6 +48,30 @@ ROWS: dict[str, Row] = {
     "an image with an unknown digest": (lambda: pyllb.image("alpine@md5:" + "a" * 32), RefError, ("md5", "sha256")),
     "an image that is None": (lambda: any_.image(None), RefError, ("None",)),
     "an image that is a filesystem": (lambda: any_.image(IMAGE), RefError, ("<FS docker-image://",)),
+    "a git ref with a subdir": (lambda: pyllb.git("h/n", ref="v1:d"), OptionError, ("ref='v1', subdir='d'",)),
+    "a bundle of http": (
+        lambda: pyllb.git("h/n", bundle="https://a/b", checksum="a" * 40),
+        OptionError,
+        ("'https://a/b'",),
+    ),
+    "a bundle's store and no layout": (
+        lambda: pyllb.git("h/n", bundle=f"docker-image+blob://x@{SHA}", bundle_store="s", checksum="a" * 40),
+        OptionError,
+        ("'oci-layout+blob://...'",),
+    ),
+    "a bundle's session and no bundle": (
+        lambda: pyllb.git("h/n", bundle_session="s"),
+        OptionError,
+        ("without bundle",),
+    ),
+    "a signature that is a key": (lambda: any_.git("h/n", signature="KEY"), OptionError, ("git_signature(key",)),
+    "a signature that none can make": (
+        lambda: pyllb.git_signature("k", require_signed_tag=True, ignore_signed_tag=True),
+        OptionError,
+        ("no signature counts",),
+    ),
+    "a session and an id": (lambda: pyllb.local("a", session="s", unique_id="u"), OptionError, ("unique_id",)),
+    "a differ that is none": (lambda: pyllb.local("a", differ_required=False), OptionError, ("without differ",)),
     "an OCI layout without a digest": (lambda: pyllb.oci_layout("a/b"), RefError, ("'a/b'", "layouts/NAME@sha256:")),
     "an OCI layout of one part": (lambda: pyllb.oci_layout(f"a@{SHA}"), RefError, ("layouts/NAME@sha256:",)),
     "an OCI layout with a bad digest": (lambda: pyllb.oci_layout("a/b@sha256:1"), RefError, ("64 hex digits",)),
@@ -314,11 +338,6 @@ def test_the_traceback_of_a_mistake_ends_below_the_users_line() -> None:
     except MountError as error:
         mine = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == __file__]
         assert mine[-1].line == 'IMAGE.run("make", mounts=[pyllb.tmpfs("tmp")])'
-
-
-def test_what_is_left_out_says_so() -> None:
-    with pytest.raises(NotThereYet, match="OCI layout"):
-        pyllb.git("https://a/b", bundle=f"oci-layout+blob://x@{SHA}", checksum="a" * 40)
 
 
 def test_a_filesystem_is_still_usable_after_a_mistake() -> None:
