@@ -12,6 +12,7 @@ VERSION = "0.1.0"  # of the distribution; importlib.metadata would cost a third 
 _COMMANDS = {  # name -> module, attribute, short help; a module is loaded when its command runs
     "solve": ("pyllb.cli.solve", "command", "Build a target."),
     "dump": ("pyllb.cli.dump", "command", "Write a target's LLB to stdout."),
+    "diff": ("pyllb.cli.diff", "command", "Say in words how the LLB of two builds differs."),
     "ls": ("pyllb.cli.ls", "command", "List a build file's targets and their parameters."),
     "engine": ("pyllb.cli.engine", "command", "Find, start, stop or install a buildkitd."),
 }

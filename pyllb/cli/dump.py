@@ -1,4 +1,4 @@
-"""The command `pyllb dump`: a target's LLB on stdout, as buildctl reads it."""
+"""The command `pyllb dump`: a target's LLB on stdout, as buildctl reads it, or as text."""
 
 from __future__ import annotations
 
@@ -17,21 +17,35 @@ from pyllb.errors import UsageError
 
 if TYPE_CHECKING:
     from pyllb.dsl.fs import FS
+    from pyllb.marshal.definition import Definition
     from pyllb.marshal.lower import LocalUse, Lowered
 
 
-def _dump(call: Call, platform: str | None, resolve: str, addr: str | None, source_map: bool) -> None:
-    if sys.stdout.isatty():
+def _dump(call: Call, platform: str | None, resolve: str, addr: str | None, source_map: bool, format: str) -> None:
+    if format == "pb" and sys.stdout.isatty():
         raise UsageError(
-            "LLB is bytes, and stdout is a terminal; pipe it into `buildctl build`, or redirect it to a file"
+            "LLB is bytes, and stdout is a terminal; pipe it into `buildctl build`, redirect it to a file, "
+            "or read it with --format tree"
         )
-    lowered = _lowered(call.one("dump"), platform, resolve, addr, source_map)
-    _write(lowered.definition.to_bytes())
-    if flags := local_flags(lowered.locals):
+    made = lowered(call.one("dump"), platform, resolve, addr, source_map)
+    write(_formatted(made.definition, format))
+    if format == "pb" and (flags := local_flags(made.locals)):
         sys.stderr.write(f"buildctl needs: {' '.join(flags)}\n")
 
 
-def _write(data: bytes) -> None:
+def _formatted(definition: Definition, format: str) -> bytes:
+    match format:
+        case "json":
+            return definition.to_json().encode()
+        case "dot":
+            return definition.to_dot().encode()
+        case "tree":
+            return definition.to_tree().encode()
+        case _:
+            return definition.to_bytes()
+
+
+def write(data: bytes) -> None:
     """All of data to stdout; under PYTHONUNBUFFERED its buffer is the bare file, whose writes may be partial."""
     rest = memoryview(data)
     while rest:
@@ -39,7 +53,8 @@ def _write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def _lowered(node: FS, platform: str | None, resolve: str, addr: str | None, source_map: bool) -> Lowered:
+def lowered(node: FS, platform: str | None, resolve: str, addr: str | None, source_map: bool) -> Lowered:
+    """The LLB of a node. resolve: "auto" asks a daemon for image configs when it has images, "never" does not."""
     if resolve == "never" or not _has_images(node):
         from pyllb.client.compile import compile_node
 
@@ -75,7 +90,7 @@ def _directory(use: LocalUse) -> str:
 
 
 _PLACE = click.Argument(["place"], required=False, default="", metavar="[FILE[:TARGET]]")
-_PLATFORM = click.Option(
+platform_option = click.Option(
     ["--platform"], metavar="OS/ARCH", help="What to build for; default: linux on this machine's architecture."
 )
 _RESOLVE = click.Option(
@@ -85,17 +100,25 @@ _RESOLVE = click.Option(
     show_default=True,
     help="auto: apply the image configs, asked of the daemon when the build has images; never: open no connection.",
 )
-_ADDR = click.Option(
+addr_option = click.Option(
     ["--addr"], metavar="ADDRESS", help="The daemon to ask; default: BUILDKIT_HOST, then the usual sockets."
 )
 _SOURCE_MAP = click.Option(
     ["--source-map/--no-source-map"], default=True, help="Tell in the LLB which line made each op; default: do."
 )
 
+_FORMAT = click.Option(
+    ["--format"],
+    type=click.Choice(["pb", "json", "dot", "tree"]),
+    default="pb",
+    show_default=True,
+    help="pb: what buildctl build reads; json, dot: as buildctl debug dump-llb writes it; tree: text to read and keep.",
+)
+
 command = TargetCommand(
     "dump",
     callback=_dump,
-    params=[_PLACE, _PLATFORM, _RESOLVE, _ADDR, _SOURCE_MAP, debug_option],
+    params=[_PLACE, platform_option, _RESOLVE, addr_option, _SOURCE_MAP, _FORMAT, debug_option],
     help="""Write the LLB of TARGET (default) in FILE (build.py) to stdout, for `buildctl build`.
 
     Flags of the target's parameters go after FILE[:TARGET]; see them with --help behind it.""",
