@@ -199,7 +199,7 @@ def test_a_disk_that_is_full_is_an_error_and_leaves_no_half_file(root: Path, siz
     resource.setrlimit(resource.RLIMIT_FSIZE, (size - 50, hard))
     try:
         theirs.send([encode_data_header(0, size) + b"x" * size, encode_data_header(0, 0)])
-        with pytest.raises(RpcError, match="cannot write '.*': File too large"):
+        with pytest.raises(RpcError, match=r"cannot write '.*': File too large"):
             running.join()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
