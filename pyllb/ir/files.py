@@ -100,11 +100,17 @@ class Chain(Shown):
     actions: tuple[FileAction, ...] = attrs.field(default=(), repr=False)
 
     def outputs(self) -> Iterator[Output]:
-        """The outputs read, in Go's walk order: from the last action back, base before copy source."""
+        """The outputs read, in Go's walk order of their first: from the last action back, base before copy source."""
         stack: list[Chain | tuple[Chain, int]] = [self]
+        seen: set[int] = set()  # a chain that is copied from twice reads nothing new the second time
         while stack:
             item = stack.pop()
-            chain, index = (item, len(item.actions) - 1) if isinstance(item, Chain) else item
+            if isinstance(item, Chain):
+                if id(item) in seen:
+                    continue
+                seen.add(id(item))
+                item = item, len(item.actions) - 1
+            chain, index = item
             if chain.base is not None:
                 yield chain.base
             if index < 0:

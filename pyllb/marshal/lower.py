@@ -122,12 +122,13 @@ def _images(node: Node, vertices: Iterable[Vertex]) -> dict[SourceOp, None]:
 
 
 def _chain_metas(op: FileOp) -> list[Meta]:
-    metas, stack = [], [op.chain]
+    stack, seen = [op.chain], {id(op.chain): op.chain}
     while stack:
-        chain = stack.pop()
-        metas.append(chain.meta)
-        stack += [action.source for action in chain.actions if isinstance(action, Copy)]
-    return metas
+        sources = [action.source for action in stack.pop().actions if isinstance(action, Copy)]
+        new = {id(source): source for source in sources if id(source) not in seen}
+        seen |= new
+        stack += new.values()
+    return [chain.meta for chain in seen.values()]
 
 
 def _request(image: SourceOp, platform: Platform) -> ResolveImage:

@@ -156,6 +156,13 @@ def test_a_wide_merge_and_a_deep_diamond_are_lowered_in_linear_time() -> None:
     assert len(lowered(wide).definition.ops) == 5_002
 
 
+def test_a_chain_that_is_copied_from_twice_is_walked_once() -> None:
+    made = pyllb.chain(pyllb.fs().image("alpine"), pyllb.mkdir("/x"))
+    for _ in range(100):  # 2 ** 100 ways lead to the first one
+        made = pyllb.chain(pyllb.fs(), pyllb.copy(made, "/x", "/a"), pyllb.copy(made, "/x", "/b"))
+    assert len(lowered(pyllb.fs().copy(made, "/a", "/"), {ALPINE: b"{}"}).definition.ops) == 3
+
+
 def test_two_vertices_of_one_digest_are_one_op_with_the_metadata_of_both() -> None:
     one, two = pyllb.fs().image("alpine", name="one"), pyllb.fs().image("alpine", ignore_cache=True)
     definition = lowered(pyllb.merge(one, two)).definition
