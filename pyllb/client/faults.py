@@ -132,11 +132,22 @@ def fault(
 
 
 def _lost(blame: Blame, address: str, record: Record | None) -> ConnectError:
-    running = record.running() if record else ()
-    during = f", while {', '.join(map(repr, running[:3]))} ran" if running else ""
     return ConnectError(
-        f"the connection to the daemon at {address!r} was lost{during}: {blame.message}", address=address
+        f"the connection to the daemon at {address!r} was lost{_during(record)}: {blame.message}", address=address
     )
+
+
+def silent(address: str, record: Record) -> ConnectError:
+    """The error of a connection that is there, and over which nothing comes."""
+    return ConnectError(
+        f"the daemon at {address!r} was lost{_during(record)}: it sends nothing any more, and closes no connection",
+        address=address,
+    )
+
+
+def _during(record: Record | None) -> str:
+    running = record.running() if record else ()
+    return f", while {', '.join(map(repr, running[:3]))} ran" if running else ""
 
 
 def solve_error(blame: Blame, *, definition: Definition | None = None, record: Record | None = None) -> SolveError:

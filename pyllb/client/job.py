@@ -11,7 +11,7 @@ import grpc
 
 from pyllb._pb import control_pb2
 from pyllb.client.connection import Connection, Pending
-from pyllb.client.faults import fault, refusal
+from pyllb.client.faults import fault, refusal, silent
 from pyllb.client.feed import Feed
 from pyllb.client.gateway import Bridge, BridgeStopped
 from pyllb.client.options import Options
@@ -23,6 +23,7 @@ from pyllb.session.auth import Auth
 from pyllb.session.call import Attachable
 from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.ids import new_id
+from pyllb.session.link import SILENCE
 from pyllb.session.session import Session
 
 _SOLVE = "/moby.buildkit.v1.Control/Solve"
@@ -34,7 +35,8 @@ class Job:
     """Control.Solve in gateway mode, with a session, the Status stream, and the bridge. A context manager.
 
     Mirrors client.Build of BuildKit 0.33.1: the request has no definition; what is built goes through the bridge.
-    attachables: what the session serves beside registry logins. internal: kept out of the daemon's history.
+    attachables: what the session serves beside registry logins. internal: kept out of the
+    daemon's history. silence: seconds after which a daemon that sends nothing is taken for lost.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Job:
         shared_key: str = "",
         annotations: Iterable[tuple[str, str]] = (),
         internal: bool = False,
+        silence: float = SILENCE,
     ) -> None:
         self.ref = new_id()
         self.record = Record()
@@ -56,7 +59,9 @@ class Job:
         self._cancellation = cancellation
         self._logins = DockerConfig(options.docker_config)
         self._auth = Auth(self._logins)
-        self._session = Session((self._auth, *attachables), shared_key=shared_key)
+        self._session = Session(
+            (self._auth, *attachables), shared_key=shared_key, silence=silence, on_silence=self._on_silence
+        )
         self._feed = Feed(connection, self.ref, self.record, options.sink, cancellation.cancel)
         self._request = _request(self.ref, self._session.id, options, annotations, internal)
         self._control: Pending[control_pb2.SolveResponse] | None = None
@@ -93,6 +98,10 @@ class Job:
         if self._control is not None and (self._control.cancelled() or self._control.exception() is not None):
             self.bridge.stop()
         self._ended.set()
+
+    def _on_silence(self) -> None:
+        # A connection that leads nowhere any more ends no call: grpc would wait for as long as the build may take.
+        self._cancellation.cancel(silent(self._connection.address.text, self.record))
 
     def finish(self, ref: str, metadata: Mapping[str, bytes]) -> Mapping[str, str]:
         """Let the build export the result ref, and return the exporters' response."""

@@ -13,6 +13,7 @@ import ssl
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 
 from pyllb.session.http2 import Buffer, ProtocolError
@@ -26,22 +27,41 @@ _READ = 256 << 10
 _MAX_BUFFERS = 512
 # How long the daemon may take to close its end after we have closed ours. It answers in milliseconds, or is gone.
 _GRACE = 1.0
+# The daemon asks for our health every 5 s, and waits 15 s for an answer (BuildKit 0.33.1).
+SILENCE = 60.0
 
 _BLOCKED = (BlockingIOError, InterruptedError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Silence(Exception):
+    """The daemon is gone, or the way to it, and no closed connection tells of it."""
 
 
 class Link:
     """Owns the socket and the thread `pyllb-session-io`. When the link is over, so are all calls of the server.
 
-    sock: connected; it becomes non-blocking, and is closed when the link ends.
+    sock: connected; it becomes non-blocking, and is closed when the link ends. silence: seconds without a byte from the
+    daemon after which the link is over, and on_silence is called from the thread.
     """
 
-    def __init__(self, sock: socket.socket, tunnel: Tunnel, server: Server, wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        tunnel: Tunnel,
+        server: Server,
+        wakeup: Wakeup,
+        *,
+        silence: float = SILENCE,
+        on_silence: Callable[[], object] | None = None,
+    ) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._tunnel = tunnel
         self._server = server
         self._wakeup = wakeup
+        self._silence = silence
+        self._on_silence = on_silence
+        self._heard = time.monotonic()
         self._out: deque[Buffer] = deque()
         self._closing = False
         self._deadline: float | None = None
@@ -76,6 +96,8 @@ class Link:
                 self._loop(selector)
         except Exception as error:  # whatever it is, the calls must learn that the link is over
             self._error = None if self._closing else error
+            if isinstance(error, Silence) and self._on_silence is not None:
+                self._on_silence()
         finally:
             self._server.close("the session is closed" if self._closing else "the session was lost")
 
@@ -97,10 +119,13 @@ class Link:
                     self._read()
             self._pump()
 
-    def _patience(self) -> float | None:
-        """How long to wait; starts the end of the stream when close() was called."""
+    def _patience(self) -> float:
+        """How long to wait; starts the end of the stream when close() was called. Raises Silence."""
         if not self._closing:
-            return None
+            left = self._heard + self._silence - time.monotonic()
+            if left <= 0:
+                raise Silence(f"nothing was heard of the daemon for {self._silence:g} s")
+            return left
         if self._deadline is None:
             self._deadline = time.monotonic() + _GRACE
             self._tunnel.end()
@@ -117,6 +142,7 @@ class Link:
                 data = self._socket.recv(_READ)
             except _BLOCKED:
                 return
+            self._heard = time.monotonic()
             if not data:
                 self._end("the daemon closed the connection")
                 return

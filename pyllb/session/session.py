@@ -11,7 +11,7 @@ from pyllb.errors import ConnectError
 from pyllb.session.call import Attachable, Handler
 from pyllb.session.health import CHECK, Health
 from pyllb.session.ids import new_id
-from pyllb.session.link import Link, Wakeup
+from pyllb.session.link import SILENCE, Link, Wakeup
 from pyllb.session.server import Failure, Server
 from pyllb.session.tunnel import Tunnel
 
@@ -25,14 +25,25 @@ class Session:
 
     attachables: what is offered; two that serve the same method raise ValueError. id: what SolveRequest.Session takes;
     None for a new one. shared_key: part of the key under which the daemon keeps the files of a local source, so that
-    builds from one directory send only what changed; "" leaves that to the source's own hint.
+    builds from one directory send only what changed; "" leaves that to the source's own hint. silence: seconds after
+    which a daemon that sends nothing is taken for lost; the session then ends, and calls on_silence from its thread.
 
     Mirrors `session.NewSession` and `Session.Run` of BuildKit 0.33.1.
     """
 
-    def __init__(self, attachables: Iterable[Attachable], *, id: str | None = None, shared_key: str = "") -> None:
+    def __init__(
+        self,
+        attachables: Iterable[Attachable],
+        *,
+        id: str | None = None,
+        shared_key: str = "",
+        silence: float = SILENCE,
+        on_silence: Callable[[], object] | None = None,
+    ) -> None:
         self.id = new_id() if id is None else id
         self.shared_key = shared_key
+        self._silence = silence
+        self._on_silence = on_silence
         self._handlers = _handlers((Health(), *attachables))
         self._server: Server | None = None
         self._link: Link | None = None
@@ -54,7 +65,8 @@ class Session:
             sock = held.enter_context(dial())
             wakeup = held.enter_context(Wakeup())
             server = Server(self._handlers, inline=(CHECK,), wake=wakeup.wake)
-            link = Link(sock, Tunnel(self._metadata()), server, wakeup)
+            tunnel = Tunnel(self._metadata())
+            link = Link(sock, tunnel, server, wakeup, silence=self._silence, on_silence=self._on_silence)
             link.start()
             held.pop_all()  # the link's thread closes them
         self._server, self._link = server, link

@@ -13,13 +13,19 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 import pyllb
 from pyllb import FS, Client, fs
+from pyllb.client import parse_address
+from pyllb.client.connection import Connection
+from pyllb.client.gateway import BridgeStopped
+from pyllb.client.job import Job
+from pyllb.client.options import Options
+from pyllb.client.task import Cancellation
 from pyllb.errors import (
     ConnectError,
     ExecError,
@@ -263,6 +269,24 @@ def test_a_daemon_that_hangs_does_not_keep_its_client(testbed: Testbed, client: 
         finally:
             os.kill(daemon.pid, signal.SIGCONT)
     assert works(client)
+
+
+def test_a_daemon_that_is_silent_is_lost(testbed: Testbed, client: Client) -> None:
+    cancellation, options = Cancellation(), Options()
+    with testbed.start_daemon() as daemon, closing(Connection(parse_address(daemon.address))) as connection:
+        try:
+            with Job(connection, options, cancellation, silence=7.0) as job:
+                job.bridge.ping()
+                time.sleep(8)  # it asks for our health every 5 s
+                assert cancellation.error is None
+                os.kill(daemon.pid, signal.SIGSTOP)
+                assert until(lambda: cancellation.error is not None, 9)
+                with within(2), pytest.raises(BridgeStopped):
+                    job.bridge.ping()
+        finally:
+            os.kill(daemon.pid, signal.SIGCONT)
+    assert isinstance(cancellation.error, ConnectError)
+    assert "sends nothing any more" in str(cancellation.error)
 
 
 def test_a_timeout_ends_the_step_too(client: Client, seconds: float) -> None:
