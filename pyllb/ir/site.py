@@ -13,6 +13,7 @@ from pyllb.ir.record import constructor
 from pyllb.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_CALLS_BACK = _PACKAGE + "dsl" + os.sep
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
 
 
@@ -75,10 +76,11 @@ NOWHERE = Site()
 
 
 def here() -> Site:
-    """The site of the call into pyllb that is going on: the nearest run of frames outside this package.
+    """The site of the call into pyllb that is going on: the frames of the user's code.
 
-    It costs about a microsecond, so every vertex can have one. Frames beyond the next pyllb frame (the command that
-    loaded the build file, say) are not the user's and are left out.
+    It costs about a microsecond, so every vertex can have one. Frames of what the user calls, and is called back by
+    (`with_`), are passed over. Frames beyond any other pyllb frame (the command that loaded the build file, say) are
+    not the user's and are left out.
     """
     frame = sys._getframe(1)
     while frame.f_code.co_filename.startswith(_PACKAGE):
@@ -91,6 +93,8 @@ def here() -> Site:
             break
         frame = frame.f_back
         if frame.f_code.co_filename.startswith(_PACKAGE):
+            if frame.f_code.co_filename.startswith(_CALLS_BACK):
+                continue
             break
         places += (frame.f_code, frame.f_lasti)
     return _make_site(places)

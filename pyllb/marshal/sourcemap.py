@@ -94,6 +94,7 @@ class SourceMap(Shown):
         index = None if content is None else len(self.infos)
         if content is not None:
             data = blob(b"\x12", content.encode("utf-8", "surrogateescape"))
-            self.infos.append(text(b"\x0a", filename) + data + text(b"\x22", "Python"))
+            name = message(b"\x0a", filename.encode("utf-8", "replace"))
+            self.infos.append(name + data + text(b"\x22", "Python"))
         self._files[filename] = index
         return index

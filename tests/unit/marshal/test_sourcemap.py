@@ -49,6 +49,24 @@ def test_a_frame_whose_file_is_not_the_users_is_left_out() -> None:
     assert lowered(node, read_text=lambda name: None).definition.source.infos == ()
 
 
+def test_a_helper_that_is_called_by_with_has_its_callers_line_too() -> None:
+    node = built("""\
+def helper(fs, name):
+    return fs.mkdir(name)
+made = pyllb.fs()
+for name in ("/a", "/b"):
+    made = made.with_(helper, name)
+""")
+    assert node.output is not None
+    assert [line.line for line in source_lines(node.output.vertex.site, read_text)] == [2, 5]
+
+
+def test_a_file_name_that_is_no_unicode_is_told_as_far_as_it_is() -> None:
+    filename = "/b\udcfcild.py"
+    source = lowered(built("made = pyllb.image('a')\n", filename), read_text=lambda name: "made").definition.source
+    assert [info.filename for info in source.infos if info.filename.startswith("/b")] == ["/b?ild.py"]
+
+
 def test_equal_ops_of_two_lines_are_told_both() -> None:
     node = built("one = pyllb.fs().image('a')\ntwo = pyllb.fs().image('a')\nmade = pyllb.merge(one, two)\n")
     definition = lowered(node, read_text=read_text).definition
