@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import attrs
 
@@ -10,6 +11,7 @@ from pyllb.errors import OptionError
 from pyllb.ir.platform import Platform
 from pyllb.value import Value
 
+T = TypeVar("T")
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
 
@@ -71,7 +73,7 @@ class ImageConfig(Value):
 
     @classmethod
     def parse(cls, data: bytes) -> ImageConfig:
-        """Read an OCI or Docker image config. Raises OptionError when it is no JSON object."""
+        """Read an OCI or Docker image config. Raises OptionError when it is none."""
         import json  # here: a graph that resolves nothing needs none of it, and start-up is measured
 
         try:
@@ -80,10 +82,20 @@ class ImageConfig(Value):
             raise OptionError(f"an image config that is not JSON: {error}") from error
         if not isinstance(raw, dict):
             raise OptionError(f"an image config that is a JSON {type(raw).__name__}, not an object")
-        config = raw.get("config") or {}
-        pairs = (entry.partition("=") for entry in config.get("Env") or ())
-        env = tuple((name, value) for name, _, value in pairs if name)
-        return cls(raw, env, config.get("WorkingDir") or "", config.get("User") or "", _platform(raw))
+        config = _field(raw, "config", dict) or {}
+        entries = _field(config, "Env", list) or []
+        if not all(isinstance(entry, str) for entry in entries):
+            raise OptionError(f"an image config whose Env is {entries!r}, not text")
+        env = tuple((name, value) for name, _, value in (entry.partition("=") for entry in entries) if name)
+        directory, user = _field(config, "WorkingDir", str) or "", _field(config, "User", str) or ""
+        return cls(raw, env, directory, user, _platform(raw))
+
+
+def _field(of: Mapping[str, JSON], name: str, kind: type[T]) -> T | None:
+    value = of.get(name)
+    if value is not None and not isinstance(value, kind):
+        raise OptionError(f"an image config whose {name} is {value!r}, not a {kind.__name__}")
+    return value
 
 
 def _platform(raw: Mapping[str, JSON]) -> Platform | None:

@@ -1,7 +1,7 @@
 """Output image config: the base image's config as JSON, laid over by what the build sets.
 
 The rules are those of the Dockerfile frontend (BuildKit 0.33.1): a new entrypoint takes the inherited command off,
-triggers of the base image are not inherited, an image from nothing has the usual PATH.
+triggers of the base image are not inherited, an image without a PATH has the usual one.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platfor
     top["rootfs"] = {"type": "layers", "diff_ids": []}
     if node.spec.author:
         top["author"] = node.spec.author
-    return json.dumps(top, separators=(",", ":"), ensure_ascii=False).encode()
+    return json.dumps(top, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _process(config: dict[str, JSON], meta: Meta, base: ImageConfig | None, state: Evaluated, target: Platform) -> None:
     """Environment, directory and user."""
     env = state.env
-    if base is None and target.os != "windows":
+    if target.os != "windows":
         env = overlay((("PATH", DEFAULT_PATH),), env)
-    if base is None or meta.env:
+    if base is None or env != base.env:
         _put(config, "Env", [f"{name}={value}" for name, value in env])
     if base is None or meta.dirs:
         config["WorkingDir"] = state.dir

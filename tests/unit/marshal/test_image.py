@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 import pyllb
+from pyllb.errors import OptionError
 from tests.unit.marshal.nodes import lowered
 
 REF = "docker.io/library/base:latest"
@@ -113,6 +116,33 @@ def test_an_image_from_nothing_has_the_usual_path_and_the_root_as_its_directory(
         "config": {"WorkingDir": "/"},
         "rootfs": {"type": "layers", "diff_ids": []},
     }
+
+
+def test_a_base_image_without_a_path_gets_the_usual_one_as_in_a_dockerfile() -> None:
+    image = lowered(pyllb.image("base"), {REF: b'{"os": "linux", "architecture": "amd64", "config": {"Env": ["A=1"]}}'})
+    assert image.image is not None
+    assert json.loads(image.image)["config"] == {"Env": [PATH, "A=1"]}
+
+
+@pytest.mark.parametrize(
+    ("config", "field"),
+    [
+        ("[]", "config"),
+        ('{"Env": 1}', "Env"),
+        ('{"Env": [1]}', "Env"),
+        ('{"User": 1000}', "User"),
+        ('{"WorkingDir": ["/"]}', "WorkingDir"),
+    ],
+)
+def test_a_config_whose_fields_are_of_another_kind_is_an_error_that_names_the_field(config: str, field: str) -> None:
+    with pytest.raises(OptionError, match=f"an image config whose {field} is "):
+        lowered(pyllb.image("base"), {REF: f'{{"config": {config}}}'.encode()})
+
+
+def test_text_of_a_base_image_that_is_no_unicode_is_no_fault() -> None:
+    image = lowered(pyllb.image("base"), {REF: b'{"author": "\\ud800"}'}).image
+    assert image is not None
+    assert json.loads(image)["author"] == "?"
 
 
 def test_nothing_at_all_has_no_config_and_something_said_of_it_has_one() -> None:
