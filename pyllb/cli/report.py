@@ -68,7 +68,8 @@ def _usage(error: click.ClickException) -> list[str]:
         close = near(error.option_name, list(error.possibilities or ()))
         text = f"no such option {error.option_name!r}" + (f"; did you mean {close!r}?" if close else "")
     else:
-        text = error.format_message().rstrip(".").replace(". Did you mean", "; did you mean")
+        text = error.format_message().rstrip(".")
+        text = re.sub(r"\. \(?Did you mean(.*?)\)?$", r"; did you mean\1", text)
     out = f"error: {text[:1].lower()}{text[1:]}".splitlines()
     context = getattr(error, "ctx", None)
     return [*out, f"see {context.command_path} --help"] if context is not None else out

@@ -81,6 +81,8 @@ class Call(Value):
         for name, value in members.items():
             if not isinstance(value, FS):
                 raise self._error(f"returned {_kind(value)} at {name!r}; every member has to be an FS")
+        if len(members) < len(made):  # such as 1 and "1"
+            raise self._error(f"returned the names {', '.join(map(repr, made))}; as text, each has to be another")
         if not members:
             raise self._error(f"returned {made!r}, which is no build; return at least one FS")
         return members

@@ -13,7 +13,7 @@ from pyllb.client.sink import Sink
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import Caches, CacheSpec, parse_cache_from, parse_cache_to
 from pyllb.client.specs.output import Export, Outputs, check_place, parse_exports
-from pyllb.errors import UsageError
+from pyllb.errors import NotThereYet, UsageError
 from pyllb.ir.platform import Platform
 from pyllb.value import Value
 
@@ -82,7 +82,7 @@ def read_options(
         exports=exports,
         cache_from=parse_cache_from(cache_from, exports),
         cache_to=parse_cache_to(cache_to, exports),
-        platform=None if platform is None else as_platform(platform),
+        platform=None if platform is None else _platform(platform),
         secrets=_secrets(secrets),
         ssh=_ssh(ssh),
         allow=parse_allow(allow),
@@ -115,3 +115,9 @@ def _directory(path: str | os.PathLike[str] | None) -> Path | None:
     from pathlib import Path
 
     return Path(path)
+
+
+def _platform(value: str | Platform) -> Platform:
+    if isinstance(value, str) and "," in value:
+        raise NotThereYet(f"platform: several in one solve, as in {value!r}; one after the other is there")
+    return as_platform(value)

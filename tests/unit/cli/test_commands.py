@@ -65,6 +65,11 @@ def mixed():
 
 
 @target
+def alike():
+    return {1: fs(), "1": fs()}
+
+
+@target
 async def later():
     return fs()
 
@@ -254,7 +259,7 @@ def test_help_shows_the_targets_own_flags_and_works_without_a_file(project: Path
 def test_an_unknown_target_is_named_with_near_ones_and_all_there_are(project: Path) -> None:
     assert refused(project, "solve", ":defualt") == (
         "error: build.py has no target 'defualt'; did you mean 'default'?\n"
-        "it has: default, needs, sources, nothing, number, several, mixed, later, clash, raises, wrong\n"
+        "it has: default, needs, sources, nothing, number, several, mixed, alike, later, clash, raises, wrong\n"
     )
     (project / "empty.py").write_text("x = 1\n")
     assert "put @pyllb.target above" in refused(project, "ls", "empty.py")
@@ -266,6 +271,7 @@ def test_an_unknown_target_is_named_with_near_ones_and_all_there_are(project: Pa
         (":nothing", "returned None; return the FS that it made", "def nothing() -> None:"),
         (":number", "returned an int; return an FS, a list of them, or a dict", "def number():"),
         (":mixed", "returned a str at '1'; every member has to be an FS", "def mixed():"),
+        (":alike", "returned the names 1, '1'; as text, each has to be another", "def alike():"),
         (":later", "returned a coroutine; return an FS, a list of them, or a dict", "async def later():"),
         (":several", "returned 2 filesystems (one, two); pyllb dump takes a target with one", "def several():"),
     ],
@@ -345,6 +351,7 @@ def test_a_wrong_value_shows_the_helper_and_the_loop_that_called_it(project: Pat
         ("--progress", "fancy"),
         ("--progress", "tty"),
         ("--platform", "???"),
+        ("--platform", "linux/amd64,linux/arm64"),
         ("--metadata-file", "missing/meta.json"),
     ],
 )
@@ -374,6 +381,8 @@ def test_the_version_is_the_distributions(project: Path) -> None:
 
 def test_no_command_is_a_mistake(project: Path) -> None:
     assert refused(project) == "error: missing command\nsee pyllb --help\n"
+    near = "error: no such command 'strat'; did you mean one of: 'start', 'status'?\nsee pyllb engine --help\n"
+    assert refused(project, "engine", "strat") == near
     assert refused(project, "engine") == "error: missing command\nsee pyllb engine --help\n"
 
 
