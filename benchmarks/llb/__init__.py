@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from benchmarks.process import Run
 from tests import oracle
 
-Comparisons = Iterator[tuple[str, dict[str, list[Run]]]]
+Comparisons = Iterable[tuple[str, dict[str, list[Run]]]]
 """What was compared, and the runs of each side, pyllb's first."""
 
 GRAPH = Path(__file__).with_name("graph.py")
