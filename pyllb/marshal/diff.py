@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import attrs
 
 from pyllb.marshal.aspects import GROUPS, Aspects, Inputs, aspects, numbering, unset
-from pyllb.marshal.check import digest_of
-from pyllb.marshal.matching import Side, bare, match
+from pyllb.marshal.matching import Side, match
 from pyllb.marshal.tree import printable
 from pyllb.marshal.vertex import DefinitionVertex, Input
 from pyllb.value import Value
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CHANGED, ADDED, REMOVED = "changed", "added", "removed"
 _Said = str | Input | Inputs | Aspects | None
+_DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _TITLE = 100  # characters of an op's name
 _LINES = 1000  # of a text that are compared line by line
 
@@ -116,7 +117,7 @@ def diff(before: Definition, after: Definition) -> DefinitionDiff:
     ops come in after's order, removed ones behind them in before's. Source maps are not compared.
     """
     comparison = _Comparison(before, after, _side(before), _side(after))
-    return DefinitionDiff(tuple(comparison.changes()))
+    return DefinitionDiff(comparison.changes())
 
 
 def _side(definition: Definition) -> Side:
@@ -140,7 +141,13 @@ class _Comparison:
     def _match(self) -> dict[str, str]:
         return match(self.left, self.right)
 
-    def changes(self) -> Iterator[OpChange]:
+    def changes(self) -> tuple[OpChange, ...]:
+        """Without the capabilities of the result, which are those of the other ops, when something else changed."""
+        found = list(self._all())
+        told = [change for change in found if change.vertex.kind != "return" or not _only_capabilities(change)]
+        return tuple(told or found)
+
+    def _all(self) -> Iterator[OpChange]:
         counterpart = {after: before for before, after in self.pairs.items()}
         for digest, vertex in self.right.vertices.items():
             if digest not in counterpart:
@@ -164,8 +171,8 @@ class _Comparison:
             return
         if numbering(op) != numbering(op2):
             yield FieldChange(("numbering",), numbering(op), numbering(op2))
-        elif bare(op) != bare(op2):
-            yield FieldChange(("encoding",), digest_of(bare(op)), digest_of(bare(op2)))
+        elif _DIGEST.sub(b"", self.left.vertices[one].data) != _DIGEST.sub(b"", self.right.vertices[other].data):
+            yield FieldChange(("encoding",), one, other)
 
     def _worded(
         self, op: ops_pb2.Op, metadata: ops_pb2.OpMetadata, op2: ops_pb2.Op, metadata2: ops_pb2.OpMetadata
@@ -196,8 +203,9 @@ class _Comparison:
         """Inputs that one of two ops has; their order, when they have the same."""
         mine = [self._meant(item) for item in one]
         theirs = [(item.digest, item.index) for item in other]
-        gone = [self._input(item, self.left) for item, meant in zip(one, mine, strict=True) if meant not in theirs]
-        new = [self._input(item, self.right) for item, meant in zip(other, theirs, strict=True) if meant not in mine]
+        had, has = set(mine), set(theirs)
+        gone = [self._input(item, self.left) for item, meant in zip(one, mine, strict=True) if meant not in has]
+        new = [self._input(item, self.right) for item, meant in zip(other, theirs, strict=True) if meant not in had]
         if len(gone) == len(new) == 1:
             yield FieldChange(path, gone[0], new[0])
             return
@@ -238,6 +246,10 @@ _ORDERED = (("env",), ("mount",), ("host",))
 
 def _kinds(op: ops_pb2.Op) -> list[str | None]:
     return [action.WhichOneof("action") for action in op.file.actions]
+
+
+def _only_capabilities(change: OpChange) -> bool:
+    return bool(change.fields) and all(field.path[0] == "capability" for field in change.fields)
 
 
 def _place(definition: Definition, digest: str) -> str:

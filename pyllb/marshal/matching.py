@@ -73,18 +73,13 @@ def _by_digest(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
 
 def _by_content(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
     """All but which ops it reads. None: a merge, which says nothing else."""
-    return None if vertex.kind in ("merge", "diff") else bare(op)
-
-
-def bare(op: ops_pb2.Op) -> bytes:
-    """An op without the digests of what it reads."""
-    from pyllb._pb import ops_pb2
-
-    copied = ops_pb2.Op()
-    copied.CopyFrom(op)
-    for read in copied.inputs:
+    if vertex.kind in ("merge", "diff"):
+        return None
+    bare = type(op)()
+    bare.CopyFrom(op)
+    for read in bare.inputs:
         read.ClearField("digest")
-    return copied.SerializeToString(deterministic=True)
+    return bare.SerializeToString(deterministic=True)
 
 
 def _by_name(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
