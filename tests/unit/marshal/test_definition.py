@@ -12,6 +12,7 @@ import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.errors import DefinitionError, GraphError
 from pyllb.marshal.definition import Definition, SecretUse
+from pyllb.marshal.vertex import Input
 from tests.unit.marshal.nodes import lowered
 
 
@@ -172,3 +173,38 @@ def test_the_tree_of_a_definition_names_every_field() -> None:
     tree = MADE.to_tree()
     for part in ("#0 source", "input #0 0", 'dest: "/src"', "mountType: SSH", 'description[llb.customname]: "make it"'):
         assert part in tree
+
+
+def test_the_vertices_of_a_definition_say_what_they_are_and_read() -> None:
+    for definition in (MADE, Definition.from_bytes(DATA)):
+        image, local, make, result = definition.vertices
+        assert [image.kind, local.kind, make.kind, result.kind] == ["source", "source", "exec", "return"]
+        assert (image.name, local.name) == ("docker-image://docker.io/library/alpine:latest", "local://context")
+        assert (make.name, result.name) == ("make it", "return")
+        assert [read.digest for read in make.inputs] == [image.digest, local.digest]
+        assert result.inputs == definition.inputs(result.digest) == (Input(make.digest, 0),)
+        assert (str(image.platform), local.platform) == ("linux/amd64", None)
+        assert definition.vertex(make.digest) == make
+        assert (make.digest, make.data) in definition.ops
+        assert definition.digest == make.digest
+
+
+def test_an_op_that_is_not_there_is_asked_for_in_vain() -> None:
+    with pytest.raises(DefinitionError, match=f"no op 'sha256:none' in the definition; its result is {MADE.digest}"):
+        MADE.inputs("sha256:none")
+
+
+def test_metadata_that_says_more_than_is_known_here_counts() -> None:
+    message = ops_pb2.Definition.FromString(DATA)
+    message.metadata[MADE.digest].MergeFromString(b"\xba\x3e\x03abc")
+    more = Definition.from_bytes(message.SerializeToString())
+    assert more != MADE
+    assert "unknown field 999: b'abc'" in more.to_tree()
+
+
+def test_the_tree_tells_modes_in_octal_long_contents_by_digest_and_nothing_a_terminal_acts_on() -> None:
+    tree = lowered(pyllb.fs().mkfile("/\x9b31m", b"x" * 5000, mode=0o640)).definition.to_tree()
+    assert "mode: 0o640" in tree
+    assert "... 5,000 bytes sha256:" in tree
+    assert "\\x9b31m" in tree
+    assert "\x9b" not in tree

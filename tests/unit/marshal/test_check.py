@@ -1,0 +1,205 @@
+"""What the daemon would refuse is refused before it is sent, and the message names the op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+import pyllb
+from pyllb._pb import ops_pb2
+from pyllb.errors import DefinitionError
+from pyllb.marshal.check import digest_of, first_loop
+from pyllb.marshal.definition import Definition
+from tests.golden import GOLDEN, path
+
+SOURCE = ops_pb2.Op(source=ops_pb2.SourceOp(identifier="docker-image://docker.io/library/alpine:latest"))
+
+
+def reading(*digests: str) -> list[ops_pb2.Input]:
+    return [ops_pb2.Input(digest=digest) for digest in digests]
+
+
+def definition(*ops: ops_pb2.Op) -> bytes:
+    """The ops, and one that returns the last of them."""
+    data = [op.SerializeToString() for op in ops]
+    data.append(ops_pb2.Op(inputs=reading(digest_of(data[-1]))).SerializeToString())
+    message = ops_pb2.Definition()
+    getattr(message, "def").extend(data)
+    return message.SerializeToString()
+
+
+def on_source(change: Callable[[ops_pb2.Op], object], inputs: int = 1) -> bytes:
+    op = ops_pb2.Op(inputs=reading(*[digest_of(SOURCE.SerializeToString())] * inputs))
+    change(op)
+    return definition(SOURCE, op)
+
+
+def executed(*mounts: ops_pb2.Mount, **fields: object) -> bytes:
+    op = ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[ops_pb2.Mount(dest="/"), *mounts])
+    op.MergeFrom(ops_pb2.ExecOp(**fields))  # type: ignore[arg-type]
+    return on_source(lambda made: made.exec.CopyFrom(op))
+
+
+def filed(*actions: ops_pb2.FileAction) -> bytes:
+    return on_source(lambda made: made.file.CopyFrom(ops_pb2.FileOp(actions=actions)))
+
+
+def made_dir(input: int = 0, secondaryInput: int = 0, output: int = 0) -> ops_pb2.FileAction:
+    made = ops_pb2.FileActionMkDir(path="/a")
+    return ops_pb2.FileAction(mkdir=made, input=input, secondaryInput=secondaryInput, output=output)
+
+
+def owned(number: int) -> ops_pb2.FileAction:
+    user = ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number))
+    return ops_pb2.FileAction(mkdir=ops_pb2.FileActionMkDir(path="/a", owner=ops_pb2.ChownOpt(user=user)))
+
+
+def passed(**fields: object) -> bytes:
+    return on_source(lambda op: op.passthrough.CopyFrom(ops_pb2.PassthroughOp(**fields)))  # type: ignore[arg-type]
+
+
+def sides(**fields: object) -> bytes:
+    return on_source(lambda op: op.diff.CopyFrom(ops_pb2.DiffOp(**fields)))  # type: ignore[arg-type]
+
+
+def merged(*inputs: int) -> bytes:
+    merge = ops_pb2.MergeOp(inputs=[ops_pb2.MergeInput(input=number) for number in inputs])
+    return on_source(lambda op: op.merge.CopyFrom(merge))
+
+
+def built(**fields: object) -> bytes:
+    return on_source(lambda op: op.build.CopyFrom(ops_pb2.BuildOp(**fields)))  # type: ignore[arg-type]
+
+
+ROOTLESS = ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[ops_pb2.Mount(dest="/src")])
+NESTED = {"buildkit.llb.definition": ops_pb2.BuildInput(input=3)}
+LOWER, UPPER = ops_pb2.LowerDiffInput(), ops_pb2.UpperDiffInput(input=-1)
+WRONG = [
+    (on_source(lambda op: op.source.CopyFrom(SOURCE.source)), r"has 1 input\(s\); a source has none"),
+    (definition(ops_pb2.Op(source=ops_pb2.SourceOp(identifier="alpine"))), "identifier 'alpine'"),
+    (on_source(lambda op: op.exec.SetInParent()), "has no meta"),
+    (on_source(lambda op: op.exec.meta.SetInParent()), "has no arguments"),
+    (on_source(lambda op: op.exec.meta.args.append("true")), "has no mounts"),
+    (
+        on_source(lambda op: op.exec.MergeFrom(ROOTLESS)),
+        "no mount is at '/'",
+    ),
+    (executed(ops_pb2.Mount(dest="/a", input=1)), r"mounts input 1 at '/a'; it has 1 input\(s\)"),
+    (executed(ops_pb2.Mount(dest="/a", input=-2)), "mounts input -2"),
+    (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.CACHE)), "a cache at '/a'"),
+    (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.SECRET)), "a secret without id at '/a'"),
+    (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.SSH)), "an ssh agent at '/a'"),
+    (executed(secretenv=[ops_pb2.SecretEnv(name="A")]), "the variable 'A' of a secret without id"),
+    (on_source(lambda op: op.file.SetInParent()), "has no actions"),
+    (filed(made_dir(input=2)), r"action 0, which reads 2; it has 1 input\(s\) and 1 action\(s\)"),
+    (filed(made_dir(input=-2)), "action 0, which reads -2"),
+    (filed(made_dir(secondaryInput=9)), "action 0, which reads 9"),
+    (filed(made_dir(input=1)), "action 0, which reads its own result"),
+    (filed(made_dir(input=2, output=-1), made_dir(input=1)), "which reads its own result"),
+    (filed(made_dir(output=-1)), "keeps the result of none"),
+    (filed(made_dir(output=0), made_dir(output=0)), r"the outputs \[0, 0\]"),
+    (filed(made_dir(output=1)), r"the outputs \[1\]"),
+    (filed(owned(-1)), "owner's name is looked up in -1"),
+    (filed(owned(7)), "owner's name is looked up in 7"),
+    (merged(0, 0), r"merges 2 filesystem\(s\); it has 1 input\(s\)"),
+    (merged(1), "merges input 1"),
+    (sides(lower=LOWER), "lacks its lower or its upper side"),
+    (sides(lower=LOWER, upper=ops_pb2.UpperDiffInput()), "has 2 side"),
+    (sides(lower=ops_pb2.LowerDiffInput(input=4), upper=UPPER), "reads input 4"),
+    (passed(outputs=[0]), "has no id"),
+    (passed(id="a"), "has no outputs"),
+    (passed(id="a", outputs=[1]), "passes on input 1"),
+    (passed(id="a", outputs=[-1]), "passes on input -1"),
+    (built(), "has builder 0"),
+    (built(builder=-1), "has no input 'buildkit.llb.definition'"),
+    (built(builder=-1, inputs=NESTED), "reads input 3"),
+]
+
+
+@pytest.mark.parametrize(("data", "says"), WRONG, ids=[says for _, says in WRONG])
+def test_an_op_that_the_daemon_would_refuse_is_refused_by_its_digest(data: bytes, says: str) -> None:
+    read = Definition.from_bytes(data)
+    with pytest.raises(DefinitionError, match=says) as caught:
+        read.check()
+    assert read.digest in caught.value.message
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_what_go_makes_is_not_refused(name: str) -> None:
+    Definition.from_bytes(path(name, ".pb").read_bytes()).check()
+
+
+def test_what_pyllb_makes_is_not_refused() -> None:
+    image = pyllb.fs().image("alpine")
+    pyllb.dump(pyllb.fs()).check()
+    pyllb.dump(pyllb.merge(image, pyllb.diff(image, image.run("a")), image.mkdir("/a", owner="ada"))).check()
+
+
+def test_a_wrong_op_is_told_at_the_users_line() -> None:
+    data = pyllb.dump(pyllb.fs().image("alpine").run("make")).to_bytes()
+    message = ops_pb2.Definition.FromString(data)
+    op = ops_pb2.Op.FromString(getattr(message, "def")[1])
+    before = digest_of(getattr(message, "def")[1])
+    op.exec.ClearField("mounts")
+    after = digest_of(op.SerializeToString())
+    message.Source.locations[after].CopyFrom(message.Source.locations[before])
+    getattr(message, "def")[1] = op.SerializeToString()
+    getattr(message, "def")[2] = ops_pb2.Op(inputs=reading(after)).SerializeToString()
+    with pytest.raises(DefinitionError) as caught:
+        Definition.from_bytes(message.SerializeToString()).check()
+    assert caught.value.sources[0].filename == __file__
+
+
+def test_a_cycle_made_by_hand_reads_what_is_not_there() -> None:
+    """Each op is made to read the other's digest, which is another one as soon as that is done."""
+    one, other = (ops_pb2.Op(inputs=reading("sha256:" + "0" * 64), merge=ops_pb2.MergeOp()) for _ in range(2))
+    for _ in range(3):
+        one.inputs[0].digest = digest_of(other.SerializeToString())
+        other.inputs[0].digest = digest_of(one.SerializeToString())
+    with pytest.raises(DefinitionError, match="which is not in the definition") as caught:
+        Definition.from_bytes(definition(one, other))
+    assert one.inputs[0].digest in caught.value.message
+
+
+def test_digests_that_are_not_those_of_the_ops_are_refused_so_there_is_no_cycle() -> None:
+    a, b = "sha256:" + "a" * 64, "sha256:" + "b" * 64
+    ops = tuple(
+        (digest, ops_pb2.Op(inputs=reading(read)).SerializeToString()) for digest, read in ((a, b), (b, a), ("c", a))
+    )
+    with pytest.raises(DefinitionError, match=f"op {a} is not what its digest says"):
+        Definition(ops, {}).check()
+
+
+def test_a_place_in_a_file_that_the_source_map_lacks_is_refused() -> None:
+    message = ops_pb2.Definition.FromString(definition(SOURCE))
+    digest = digest_of(SOURCE.SerializeToString())
+    message.Source.locations[digest].locations.add(sourceIndex=2)
+    with pytest.raises(DefinitionError, match=rf"op {digest} was made in file 2 .* has 0 file\(s\)"):
+        Definition.from_bytes(message.SerializeToString())
+
+
+def test_ops_of_a_later_buildkit_are_kept_and_not_refused() -> None:
+    op = ops_pb2.Op.FromString(b"\x4a\x03abc")  # a oneof member of number 9
+    data = definition(SOURCE, op)
+    read = Definition.from_bytes(data)
+    read.check()
+    assert read.to_bytes() == data
+    assert [vertex.kind for vertex in read.vertices] == ["source", "unknown", "return"]
+    assert "unknown field 9: b'abc'" in read.to_tree()
+
+
+def test_an_op_may_stand_before_what_it_reads() -> None:
+    message = ops_pb2.Definition.FromString(pyllb.dump(pyllb.fs().image("alpine").run("make")).to_bytes())
+    ops = getattr(message, "def")
+    ops[0], ops[1] = ops[1], ops[0]
+    read = Definition.from_bytes(message.SerializeToString())
+    read.check()
+    assert [vertex.kind for vertex in read.vertices] == ["exec", "source", "return"]
+    assert read.to_tree().startswith("#0 exec")
+
+
+def test_loops_of_many_actions_are_found_without_recursion() -> None:
+    line = [[number + 1] for number in range(100_000)]
+    assert first_loop([*line, []]) is None
+    assert first_loop([*line, [99_990]]) in range(99_990, 100_001)
