@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-import pyllb
+from pyllb import FS, cache, fs, merge
 from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, lower
@@ -20,22 +20,22 @@ from pyllb.marshal.lower import Lowered, lower
 HERE = Path(__file__).resolve()
 
 
-def graph(shape: str, n: int) -> pyllb.FS:
+def graph(shape: str, n: int) -> FS:
     """N execs, each on the one before (chain), or side by side and merged (wide)."""
-    base = pyllb.fs().image("golang").dir("/src").env(CGO_ENABLED="0")
+    base = fs().image("golang").dir("/src").env(CGO_ENABLED="0")
     wide = []
     for i in range(n):
         done = base.run(
             f"go build ./cmd/{i}",
             env={"STEP": str(i)},
-            mounts=[pyllb.cache("go-build")],
+            mounts=[cache("go-build")],
             name=f"build {i}",
         )
         if shape == "chain":
             base = done
         else:
             wide.append(done)
-    return base if shape == "chain" else pyllb.merge(*wide)
+    return base if shape == "chain" else merge(*wide)
 
 
 def own_text(filename: str) -> str | None:
@@ -43,7 +43,7 @@ def own_text(filename: str) -> str | None:
     return HERE.read_text() if Path(filename).resolve() == HERE else None
 
 
-def marshal(node: pyllb.FS) -> Definition:
+def marshal(node: FS) -> Definition:
     try:
         next(
             lower(node, platform=Platform("linux", "amd64"), local_unique_id="bench", resolve=False, read_text=own_text)
@@ -56,7 +56,7 @@ def marshal(node: pyllb.FS) -> Definition:
 
 def main() -> None:
     shape, n = sys.argv[1], int(sys.argv[2])
-    gc.set_threshold(50_000, 20, 20)  # as the pyllb command does
+    gc.disable()  # as `pyllb dump` does
     start, cpu = time.perf_counter(), time.process_time()
     definition = marshal(graph(shape, n))
     data = definition.to_bytes()

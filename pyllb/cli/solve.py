@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import sys
@@ -74,6 +75,8 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
     local = dict(_pair(text) for text in wishes.local)
     timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
     made = call.all()
+    gc.freeze()  # the graph is there to the end; a collection of it would take 10 ms, or 1 s when it is large
+    gc.enable()
     with Client(require(wishes.addr)) as client:
         result = client.solve(
             made[""] if list(made) == [""] else made,

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
-from itertools import islice
-from types import CodeType
+from itertools import chain, islice
+from types import CodeType, FrameType
 
 import attrs
 
-from pyllb.ir.record import constructor
 from pyllb.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CALLS_BACK = _PACKAGE + "dsl" + os.sep
+_KEPT = 1024  # sites kept to be given again: a large graph is made by few calls
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
 
 
@@ -55,7 +55,7 @@ def range_of(code: CodeType, position: tuple[int | None, int | None, int | None,
     return Range(start, end or start, -1 if column is None else column, -1 if end_column is None else end_column)
 
 
-@attrs.frozen(eq=False, repr=False, weakref_slot=False)
+@attrs.frozen(eq=False, repr=False)
 class Site(Value):
     """The user's frames, innermost first, at most eight; empty when none was found.
 
@@ -71,30 +71,49 @@ class Site(Value):
         return tuple(map(Frame, codes, instructions))
 
 
-_make_site = constructor(Site)
 NOWHERE = Site()
+
+
+_users: set[str] = set()  # names of files outside this package: to look one up takes a quarter of what comparing does
+_sites: dict[tuple[int, ...], Site] = {}  # they hold the code objects, so that no other ones get their ids
 
 
 def here() -> Site:
     """The site of the call into pyllb that is going on: the frames of the user's code.
 
-    It costs about a microsecond, so every vertex can have one. Frames of what the user calls, and is called back by
-    (`with_`), are passed over. Frames beyond any other pyllb frame (the command that loaded the build file, say) are
-    not the user's and are left out.
+    It costs about a microsecond, so every vertex can have one; a call in a loop gives the same site again. Frames of
+    what the user calls, and is called back by (`with_`), are passed over. Frames beyond any other pyllb frame (the
+    command that loaded the build file, say) are not the user's and are left out.
     """
-    frame = sys._getframe(1)
-    while frame.f_code.co_filename.startswith(_PACKAGE):
-        if frame.f_back is None:
-            return NOWHERE
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
-    places: tuple[CodeType | int, ...] = (frame.f_code, frame.f_lasti)
-    while len(places) < 2 * _DEPTH:
-        if frame.f_back is None:
+    codes: list[CodeType] = []
+    instructions: list[int] = []
+    while frame is not None and len(codes) < _DEPTH:
+        code = frame.f_code
+        if code.co_filename in _users or _is_users(code.co_filename):
+            codes.append(code)
+            instructions.append(frame.f_lasti)
+        elif not code.co_filename.startswith(_CALLS_BACK):
             break
         frame = frame.f_back
-        if frame.f_code.co_filename.startswith(_PACKAGE):
-            if frame.f_code.co_filename.startswith(_CALLS_BACK):
-                continue
-            break
-        places += (frame.f_code, frame.f_lasti)
-    return _make_site(places)
+    known = (*map(id, codes), *instructions)  # by id: two files of the same text have equal code objects
+    found = _sites.get(known)
+    return _keep(known, codes, instructions) if found is None else found
+
+
+def _is_users(filename: str) -> bool:
+    if filename.startswith(_PACKAGE):
+        return False
+    _users.add(filename)
+    return True
+
+
+def _keep(known: tuple[int, ...], codes: list[CodeType], instructions: list[int]) -> Site:
+    if not codes:
+        return NOWHERE
+    if len(_sites) >= _KEPT:
+        _sites.clear()
+    site = _sites[known] = Site(tuple(chain.from_iterable(zip(codes, instructions, strict=True))))
+    return site

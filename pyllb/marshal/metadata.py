@@ -139,13 +139,10 @@ class MetadataTable(Shown):
             known = self._caps[caps] = caps, encode_caps(sorted(set(caps)))
         self._constraints[digest] = constraints
         self._needs[digest] = known[0]
-        if constraints is NO_CONSTRAINTS:
-            self.encoded[digest] = known[1]
-            return
-        self._note(constraints)
-        self.encoded[digest] = self._encode(constraints, known[1])
+        self.encoded[digest] = known[1] if constraints is NO_CONSTRAINTS else self._encode(constraints, known[1])
 
     def _encode(self, constraints: Constraints, caps: bytes) -> bytes:
+        self._note(constraints)
         special = constraints.description or constraints.ignore_cache or constraints.group or constraints.resources
         if not special and constraints.export_cache is None:  # a name is what most ops have, and all they have
             return _named(constraints.name) + caps

@@ -35,7 +35,7 @@ def source_lines(site: Site, read_text: ReadText) -> tuple[SourceLine, ...]:
 
 @attrs.frozen(eq=False, repr=False)
 class SourceMap(Shown):
-    """Collects the files and the locations of one marshal call, encoded. Equal sites are encoded once.
+    """Collects the files and the locations of one marshal call, encoded. A site is encoded once.
 
     infos: each file as pb.SourceInfo. locations: by op digest, the encoded items of pb.Locations.
     """
@@ -44,7 +44,7 @@ class SourceMap(Shown):
     infos: list[bytes] = attrs.field(factory=list, init=False)
     locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
     _files: dict[str, int | None] = attrs.field(factory=dict, init=False)
-    _sites: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
+    _sites: dict[int, tuple[Site, bytes]] = attrs.field(factory=dict, init=False)
     _frames: dict[tuple[int, int], bytes] = attrs.field(factory=dict, init=False)
     _positions: dict[int, list[_Position]] = attrs.field(factory=dict, init=False)
 
@@ -54,14 +54,12 @@ class SourceMap(Shown):
         The outermost comes first: the daemon reports the sources of an op in reverse, so a person reads the innermost
         line first, whichever client prints it.
         """
-        places = site.places
-        # By the code's id: to hash a code object reads all its constants.
-        known = (id(places[0]), places[1]) if len(places) == 2 else (*map(id, places[::2]), *places[1::2])
-        found = self._sites.get(known)
-        if found is None:
-            found = self._sites[known] = b"".join([self._location(frame) for frame in reversed(site.frames)])
+        known = self._sites.get(id(site))
+        if known is None:  # with the site, so that no other one gets its id
+            found = b"".join([self._location(frame) for frame in reversed(site.frames)])
+            known = self._sites[id(site)] = site, found
         before = self.locations.get(digest)
-        self.locations[digest] = found if before is None else before + found
+        self.locations[digest] = known[1] if before is None else before + known[1]
 
     def _location(self, frame: Frame) -> bytes:
         known = (id(frame.code), frame.instruction)
