@@ -10,11 +10,12 @@ from pyllb.errors import OptionError
 from pyllb.value import Value
 
 _PART = r"[A-Za-z0-9_.-]+\Z"
-_OS_PART = r"([A-Za-z0-9_-]+)(?:\(([A-Za-z0-9_.%-]*)((?:\+[A-Za-z0-9_.%-]+)*)\))?\Z"
+_LETTER = r"(?:[A-Za-z0-9_.-]|%[0-9A-Fa-f]{2})"  # what else a version or feature has is escaped as in a URL
+_OS_PART = rf"([A-Za-z0-9_-]+)(?:\(({_LETTER}*)((?:\+{_LETTER}+)*)\))?\Z"
 _KNOWN_OS = frozenset(
     (
         *("aix", "android", "darwin", "dragonfly", "freebsd", "hurd", "illumos", "ios", "js", "linux", "macos", "nacl"),
-        *("netbsd", "openbsd", "plan9", "solaris", "wasip1", "windows", "zos"),
+        *("netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
     )
 )
 _KNOWN_ARCH = frozenset(
@@ -78,15 +79,26 @@ def parse_platform(text: str, *, host: Platform | None = None) -> Platform:
     architecture. Mirrors platforms.Parse followed by platforms.Normalize.
     """
     here = host or Platform("linux", "amd64")
+    if not isinstance(text, str):
+        raise OptionError(f"{text!r} is not a platform; write os/arch as text, such as 'linux/arm64'")
     parts = text.split("/")
     match = re.match(_OS_PART, parts[0])
     if match is None or len(parts) > 3 or not all(re.match(_PART, part) for part in parts[1:]):
         raise OptionError(f"{text!r} is not a platform; write os/arch or os/arch/variant, such as 'linux/arm64'")
     name, version, features = match.group(1), match.group(2) or "", match.group(3) or ""
-    os_features = tuple(feature for feature in features.split("+") if feature)
+    os_features = tuple(_unescaped(feature) for feature in features.split("+") if feature)
+    version = _unescaped(version)
     if len(parts) == 1:
         return _one_part(text, name, here, version, os_features)
     return Platform(name, parts[1], parts[2] if len(parts) == 3 else "", version, os_features).normalized()
+
+
+def _unescaped(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # here: hardly a build has one, and start-up is measured
+
+    return unquote(text)
 
 
 def _one_part(text: str, name: str, host: Platform, version: str, features: tuple[str, ...]) -> Platform:
