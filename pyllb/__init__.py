@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
     from pyllb.dsl.constraints import progress_group, resources
     from pyllb.dsl.exec import proxy
-    from pyllb.dsl.fs import FS, fs, git, http, image, image_blob, local, oci_layout, oci_layout_blob
+    from pyllb.dsl.fs import FS, definition, fs, git, http, image, image_blob, local, oci_layout, oci_layout_blob
     from pyllb.dsl.git import git_signature
     from pyllb.dsl.graph import diff, merge, passthrough
     from pyllb.dsl.mounts import bind, cache, secret, ssh, tmpfs
@@ -33,6 +33,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "cache",
     "chain",
     "copy",
+    "definition",
     "diff",
     "dump",
     "errors",
@@ -73,6 +74,7 @@ _HOMES = {
     "cache": "pyllb.dsl.mounts",
     "chain": "pyllb.dsl.actions",
     "copy": "pyllb.dsl.actions",
+    "definition": "pyllb.dsl.fs",
     "diff": "pyllb.dsl.graph",
     "dump": "pyllb.client",
     "fs": "pyllb.dsl.fs",

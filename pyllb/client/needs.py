@@ -14,7 +14,7 @@ from pyllb.client.compile import user_text
 from pyllb.client.specs.allow import NETWORK_HOST, SECURITY_INSECURE
 from pyllb.client.specs.fields import near
 from pyllb.errors import NotThereYet, OptionError, SourceLine, UsageError
-from pyllb.ir.graph import postorder
+from pyllb.ir.graph import local_name, postorder
 from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp
 from pyllb.ir.site import Site
 from pyllb.marshal.sourcemap import source_lines
@@ -22,8 +22,6 @@ from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-_LOCAL = "local://"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -66,9 +64,8 @@ def find_needs(node: Node) -> Needs:
             _add(secrets, (mount.id for mount in op.secrets if not mount.optional), op.site)
             _add(ssh, (mount.id for mount in op.ssh if not mount.optional), op.site)
             _add(entitlements, _entitlements(op), op.site)
-        elif isinstance(op, SourceOp) and op.identifier.startswith(_LOCAL):
-            name = op.identifier.removeprefix(_LOCAL)
-            locals_.setdefault(name, LocalNeed(name, op.site, op.local))
+        elif (name := local_name(op)) is not None:
+            locals_.setdefault(name, LocalNeed(name, op.site, op.local if isinstance(op, SourceOp) else None))
     return Needs(
         secrets=tuple(secrets.values()),
         ssh=tuple(ssh.values()),

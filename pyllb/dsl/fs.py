@@ -313,3 +313,4 @@ http = _EMPTY.http
 oci_layout = _EMPTY.oci_layout
 image_blob = _EMPTY.image_blob
 oci_layout_blob = _EMPTY.oci_layout_blob
+definition = _EMPTY.definition

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.dsl import sources
+from pyllb.dsl import check, sources
 from pyllb.dsl.config import Configured
 from pyllb.dsl.constraints import constraints
+from pyllb.dsl.state import State
 from pyllb.errors import OptionError
 from pyllb.ir.meta import Meta
 from pyllb.ir.ops import Output, SourceOp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.git import GitSignature, GitTime
     from pyllb.dsl.sources import Differ, PathLike, ResolveMode
     from pyllb.ir.constraints import Constraints, ProgressGroup
+    from pyllb.ir.ops import Node
     from pyllb.ir.platform import Platform
 
 
@@ -374,6 +376,30 @@ class Started(Configured):
         )
         return self._source(op, self.meta)
 
+    def definition(self, definition: Node) -> Self:
+        """Start from the result of a definition: LLB that this library, Go, buildctl or a frontend marshalled.
+
+        definition: `Definition.from_bytes(data)`. Its ops stay what they are, byte for byte, with their metadata and
+        their places in source maps. The values are those of this state, and the platform of the definition's result;
+        LLB says nothing of the others.
+
+        Raises OptionError when it is none, and when this state has content; DefinitionError when an op reads itself.
+
+        LLB: the definition's ops. Mirrors client/llb NewDefinitionOp (BuildKit 0.33.1).
+        """
+        if isinstance(definition, bytes):
+            raise OptionError("definition is bytes; write Definition.from_bytes(...) around them")
+        if isinstance(definition, State) or not hasattr(definition, "output"):
+            raise OptionError(f"definition is {check.show(definition)}; write Definition.from_bytes(data)")
+        self._nothing_yet("definition")
+        platform = definition.meta.platform
+        meta = self.meta if platform is None else attrs.evolve(self.meta, platform=platform)
+        return self.__class__(definition.output, meta, self.spec)
+
+    def _nothing_yet(self, method: str) -> None:
+        if self.output is not None:
+            raise OptionError(f"{method}() starts a filesystem, and this one has content: {self!r}; start from fs()")
+
     def _source_constraints(
         self,
         method: str,
@@ -385,8 +411,7 @@ class Started(Configured):
         export_cache: bool | None,
         group: str | ProgressGroup | None,
     ) -> Constraints:
-        if self.output is not None:
-            raise OptionError(f"{method}() starts a filesystem, and this one has content: {self!r}; start from fs()")
+        self._nothing_yet(method)
         return constraints(
             platform=self.meta.platform if platform is None else platform,
             filters=filters,

@@ -28,3 +28,13 @@ def postorder(root: Output) -> list[Vertex]:
             done.add(id(vertex))
             order.append(vertex)
     return order
+
+
+def local_name(vertex: Vertex) -> str | None:
+    """The name of the local source that a vertex is, for this client to serve; None for all others."""
+    identifier: str = getattr(vertex, "identifier", "")  # sources have one, made here or read from a definition
+    if not identifier.startswith("local://"):
+        return None
+    attributes: tuple[tuple[str, str], ...] = getattr(vertex, "attributes", ())
+    theirs = any(key == "local.session" for key, _ in attributes)
+    return None if theirs else identifier.removeprefix("local://")

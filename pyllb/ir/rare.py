@@ -34,3 +34,31 @@ class PassthroughOp(Shown):
     def title(self) -> str:
         """What it is, for people."""
         return f"passthrough {self.id}"
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class EncodedOp(Shown):
+    """An op that was marshalled before, kept as its bytes. Mirrors client/llb.DefinitionOp.
+
+    reads: what its inputs mean. caps, constraints, metadata: what stood beside it, read and as it stood. places: each a
+    file of its source map and where in it, encoded. identifier, attributes: of a source; else empty.
+    """
+
+    digest: str
+    data: bytes = attrs.field(repr=False)
+    title: str
+    reads: tuple[Output, ...] = attrs.field(repr=False)
+    caps: tuple[str, ...] = ()
+    constraints: Constraints = NO_CONSTRAINTS
+    metadata: bytes = attrs.field(default=b"", repr=False)
+    places: tuple[tuple[bytes, bytes], ...] = attrs.field(default=(), repr=False)
+    identifier: str = ""
+    attributes: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def site(self) -> Site:
+        """Nowhere: the places are those of the build that made it."""
+        return NOWHERE
+
+    def inputs(self) -> tuple[Output, ...]:
+        return self.reads

@@ -12,6 +12,7 @@ import attrs
 
 from pyllb.errors import DefinitionError, GraphError, SourceLine
 from pyllb.ir.constraints import LinuxResources, ProgressGroup
+from pyllb.ir.image import EMPTY_SPEC, ImageSpec
 from pyllb.marshal.check import check_digests, check_graph, check_locations, check_op, digest_of
 from pyllb.marshal.metadata import CUSTOM_NAME, OpMetadata
 from pyllb.marshal.vertex import DefinitionVertex, Input
@@ -20,6 +21,8 @@ from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb._pb import ops_pb2
+    from pyllb.ir.meta import Meta
+    from pyllb.ir.ops import Output
     from pyllb.marshal.diff import DefinitionDiff
 
 _LOCAL = "local://"
@@ -79,6 +82,7 @@ class Definition(Value):
     _locations: Mapping[str, bytes] = attrs.field(factory=dict)
     _wire: bytes | None = attrs.field(default=None, eq=False)
     _known: dict[str, DefinitionVertex] = attrs.field(factory=dict, init=False, eq=False)
+    _result: list[Output | None] = attrs.field(factory=list, init=False, eq=False)
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Definition:
@@ -198,6 +202,45 @@ class Definition(Value):
                 description = self.raw_metadata(digest).description
                 self._known[digest] = DefinitionVertex.of(digest, op, data[digest], description, digest == last)
         return self._known
+
+    @property
+    def output(self) -> Output | None:
+        """The result, to be solved or built on; None is scratch. With `meta` and `spec`, a definition is a node.
+
+        Marshalled again, each op is the bytes that it is here. Raises DefinitionError when an op reads itself.
+        """
+        from pyllb.marshal.encoded import encoded_output
+
+        if not self._result:
+            self._result.append(encoded_output(self))
+        return self._result[0]
+
+    @property
+    def meta(self) -> Meta:
+        """The values of the result: its platform; LLB says nothing of others."""
+        from pyllb.marshal.encoded import encoded_meta
+
+        return encoded_meta(self)
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What it sets in an image config, which is nothing."""
+        return EMPTY_SPEC
+
+    def encoded_metadata(self, digest: str) -> bytes:
+        """What stands beside an op, as pb.OpMetadata; b"" when nothing does."""
+        return self._metadata.get(digest, b"")
+
+    def encoded_places(self, digest: str) -> tuple[tuple[bytes, bytes], ...]:
+        """Where an op was made: each a pb.SourceInfo, and a pb.Location without the index of its file."""
+        from pyllb._pb import ops_pb2
+
+        places = []
+        for place in ops_pb2.Locations.FromString(self._locations.get(digest, b"")).locations:
+            info = self._infos[place.sourceIndex]
+            place.ClearField("sourceIndex")
+            places.append((info, place.SerializeToString(deterministic=True)))
+        return tuple(places)
 
     @property
     def metadata(self) -> Mapping[str, OpMetadata]:

@@ -10,12 +10,12 @@ import attrs
 
 from pyllb.errors import GraphError, PyllbError
 from pyllb.ir.files import Copy
-from pyllb.ir.graph import postorder
+from pyllb.ir.graph import local_name, postorder
 from pyllb.ir.image import EMPTY_SPEC, ImageConfig, ResolvedImage
 from pyllb.ir.meta import Meta
 from pyllb.ir.ops import ExecOp, FileOp, LocalDir, Node, Output, SourceOp, Vertex
 from pyllb.ir.platform import Platform
-from pyllb.ir.site import Site
+from pyllb.ir.site import NOWHERE, Site
 from pyllb.marshal import caps
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.evaluate import Evaluator
@@ -184,6 +184,8 @@ class _Emitter:
     def _emit(self, vertices: Iterable[Vertex]) -> None:
         encode, digests = self.encoder.encode, self.encoder.digests
         for vertex in vertices:
+            if vertex.site is NOWHERE and self._emit_encoded(vertex):
+                continue
             try:
                 data, needs = encode(vertex)
                 digest = "sha256:" + sha256(data).hexdigest()
@@ -198,15 +200,25 @@ class _Emitter:
             self.sources.add(digest, vertex.site)
             self.ops.setdefault(digest, data)
 
+    def _emit_encoded(self, vertex: Vertex) -> bool:
+        """Add an op that was marshalled before as it is; False when vertex is none."""
+        from pyllb.ir.rare import EncodedOp  # here: few vertices have no site, and start-up is measured
+
+        if not isinstance(vertex, EncodedOp):
+            return False
+        self.metadata.add_encoded(vertex.digest, vertex.constraints, vertex.caps, vertex.metadata)
+        self.encoder.digests[id(vertex)] = vertex.digest
+        self.sources.add_encoded(vertex.digest, vertex.places)
+        self.ops.setdefault(vertex.digest, vertex.data)
+        return True
+
 
 def _locals(vertices: Iterable[Vertex], read_text: ReadText) -> tuple[LocalUse, ...]:
     uses: dict[str, LocalUse] = {}
     for vertex in vertices:
-        if isinstance(vertex, SourceOp) and vertex.identifier.startswith("local://"):
-            if any(name == "local.session" for name, _ in vertex.attributes):
-                continue  # another client has it
-            name = vertex.identifier.removeprefix("local://")
-            use = LocalUse(name=name, dir=vertex.local, site=vertex.site)
+        name = local_name(vertex)
+        if name is not None:
+            use = LocalUse(name=name, dir=getattr(vertex, "local", None), site=vertex.site)
             first = uses.setdefault(name, use)
             if first.dir is None:
                 uses[name] = use

@@ -155,6 +155,13 @@ class MetadataTable(Shown):
             constraints.resources,
         )
 
+    def add_encoded(self, digest: str, constraints: Constraints, caps: tuple[str, ...], encoded: bytes) -> None:
+        """Add metadata that is encoded already, and kept so, with what is not known here. The rest: what it says."""
+        known = digest in self.encoded
+        self.add(digest, constraints, caps)
+        if not known:
+            self.encoded[digest] = encoded
+
     def add_return(self, digest: str, caps: tuple[str, ...]) -> None:
         """Add the metadata of the return op, which needs what any other op's metadata needs."""
         self.encoded[digest] = encode_caps(sorted({*caps, *self._seen}))

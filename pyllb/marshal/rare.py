@@ -19,6 +19,7 @@ _PASSTHROUGH = ("passthroughop",)
 
 def encode(op: RareOp, encoder: OpEncoder) -> Encoded:
     """Raises GraphError for what client/llb refuses."""
+    assert isinstance(op, PassthroughOp)  # an EncodedOp is emitted as it is
     return _passthrough(op, encoder)
 
 

@@ -43,6 +43,7 @@ class SourceMap(Shown):
     read_text: ReadText
     infos: list[bytes] = attrs.field(factory=list, init=False)
     locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _indices: dict[bytes, int] = attrs.field(factory=dict, init=False)
     _files: dict[str, int | None] = attrs.field(factory=dict, init=False)
     _sites: dict[int, tuple[Site, bytes]] = attrs.field(factory=dict, init=False)
     _frames: dict[tuple[int, int], bytes] = attrs.field(factory=dict, init=False)
@@ -60,6 +61,21 @@ class SourceMap(Shown):
             known = self._sites[id(site)] = site, found
         before = self.locations.get(digest)
         self.locations[digest] = known[1] if before is None else before + known[1]
+
+    def add_encoded(self, digest: str, places: tuple[tuple[bytes, bytes], ...]) -> None:
+        """Add places that are encoded already, each with its file; equal files become one."""
+        found = b""
+        if self.read_text is not no_text:
+            for info, place in places:
+                found += message(b"\x0a", integer(b"\x08", self._index(info)) + place)
+        self.locations[digest] = self.locations.get(digest, b"") + found
+
+    def _index(self, info: bytes) -> int:
+        """The number of a file, added when it is new."""
+        index = self._indices.setdefault(info, len(self.infos))
+        if index == len(self.infos):
+            self.infos.append(info)
+        return index
 
     def _location(self, frame: Frame) -> bytes:
         known = (id(frame.code), frame.instruction)
@@ -89,10 +105,10 @@ class SourceMap(Shown):
         if filename in self._files:
             return self._files[filename]
         content = self.read_text(filename)
-        index = None if content is None else len(self.infos)
+        index = None
         if content is not None:
             data = blob(b"\x12", content.encode("utf-8", "surrogateescape"))
             name = message(b"\x0a", filename.encode("utf-8", "replace"))
-            self.infos.append(name + data + text(b"\x22", "Python"))
+            index = self._index(name + data + text(b"\x22", "Python"))
         self._files[filename] = index
         return index

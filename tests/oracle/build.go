@@ -15,6 +15,7 @@ import (
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
 	ocispecs "github.com/opencontainers/image-spec/specs-go/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 type builder struct {
@@ -53,6 +54,8 @@ func (b *builder) node(n Node) (llb.State, error) {
 		return llb.Scratch(), nil
 	case "image", "local", "git", "http", "oci_layout", "image_blob", "oci_layout_blob":
 		return b.source(n)
+	case "definition":
+		return b.definition(n, st)
 	case "env":
 		return st.AddEnv(n.Key, n.Value), nil
 	case "dir":
@@ -105,6 +108,24 @@ func (b *builder) node(n Node) (llb.State, error) {
 		return b.passthrough(n), nil
 	}
 	return st, fmt.Errorf("no op %q", n.Op)
+}
+
+func (b *builder) definition(n Node, st llb.State) (llb.State, error) {
+	def := &pb.Definition{}
+	if n.On != nil {
+		made, err := st.Marshal(context.Background(), marshalOptions(b.program)...)
+		if err != nil {
+			return st, err
+		}
+		def = made.ToPB()
+	} else if err := proto.Unmarshal(n.Data, def); err != nil {
+		return st, err
+	}
+	op, err := llb.NewDefinitionOp(def)
+	if err != nil {
+		return st, err
+	}
+	return llb.NewState(op.Output()), nil
 }
 
 func (b *builder) passthrough(n Node) llb.State {

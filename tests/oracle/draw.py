@@ -276,7 +276,9 @@ def _action(drawing: Drawing, depth: int) -> Fields:
 
 def _graph(drawing: Drawing) -> Fields:
     states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
-    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough"):
+    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough", "definition"):
+        case "definition":
+            return {"op": "definition", "on": drawing.full()}
         case "merge":
             return {"op": "merge", "states": states, **drawing.constraints()}
         case "diff":

@@ -27,9 +27,13 @@ _STATE = ("dir", "user", "hostname", "network", "security", "cgroup_parent", "pl
 
 def marshal(program: Program, read_text: Callable[[str], str | None] = no_text) -> Lowered:
     """Build a program and lower it, answering for images what the program says."""
+    return _lower(build(program), program, read_text)
+
+
+def _lower(node: pyllb.FS, program: Program, read_text: Callable[[str], str | None] = no_text) -> Lowered:
     resolve: Mapping[str, Any] | None = program.get("resolve")  # type: ignore[assignment]
     lowering = lower(
-        build(program),
+        node,
         platform=parse_platform(str(program["platform"])),
         local_unique_id=str(program["unique"]),
         resolve=resolve is not None,
@@ -62,9 +66,19 @@ def build(program: Program) -> pyllb.FS:
     nodes: list[Fields] = program["nodes"]  # type: ignore[assignment]
     for node in nodes:
         fields = dict(node)
-        made.append(_node(fields.pop("op"), fields, made))
+        op = fields.pop("op")
+        made.append(_definition(fields, made, program) if op == "definition" else _node(op, fields, made))
     result = program.get("result")
     return made[result if isinstance(result, int) else -1]
+
+
+def _definition(fields: Fields, made: list[pyllb.FS], program: Program) -> pyllb.FS:
+    """A node marshalled, or a definition that somebody else marshalled, as a filesystem."""
+    if fields.get("on") is not None:
+        data = _lower(made[fields["on"]], program).definition.to_bytes()
+    else:
+        data = base64.b64decode(fields.get("data", ""))
+    return pyllb.definition(pyllb.Definition.from_bytes(data))
 
 
 def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:

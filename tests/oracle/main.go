@@ -77,7 +77,7 @@ func marshal(program Program) (answer Answer, err error) {
 	if err != nil {
 		return answer, err
 	}
-	def, err := st.Marshal(context.Background(), llb.Platform(platform(program.Platform)), llb.LocalUniqueID(program.Unique))
+	def, err := st.Marshal(context.Background(), marshalOptions(program)...)
 	if err != nil {
 		return answer, err
 	}
@@ -95,6 +95,10 @@ func marshal(program Program) (answer Answer, err error) {
 	}
 	answer.Source = source(def.Source)
 	return answer, nil
+}
+
+func marshalOptions(program Program) []llb.ConstraintsOpt {
+	return []llb.ConstraintsOpt{llb.Platform(platform(program.Platform)), llb.LocalUniqueID(program.Unique)}
 }
 
 func metadata(md *pb.OpMetadata) Metadata {

@@ -93,6 +93,9 @@ type Node struct {
 	Mounts       []Mount     `json:"mounts"`
 	Target       string      `json:"target"`
 
+	// definition: On marshalled, or Data, as a state
+	Data []byte `json:"data"`
+
 	// file, merge, diff, requires, passthrough; Key is the id of the last two, Index the output that is the state
 	Actions []Action `json:"actions"`
 	States  []int    `json:"states"`

@@ -5,10 +5,12 @@ from __future__ import annotations
 import attrs
 import pytest
 
+import pyllb
 from pyllb.marshal.definition import Definition
-from tests.oracle import JSON, Answer, OracleError, Program, ask
+from tests.oracle import JSON, Answer, OracleError, Program, ask, sourcemap
 from tests.oracle.cases import CASES
 from tests.oracle.dsl import marshal
+from tests.unit.marshal.nodes import lowered
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,16 @@ def test_a_program_becomes_the_ops_digests_and_metadata_of_go(
     assert_equal(definition, answers[str(case["name"])])
     read = Definition.from_bytes(definition.to_bytes())
     assert (read.ops, read.metadata, read.source) == (definition.ops, definition.metadata, definition.source)
+
+
+def test_a_definition_that_is_built_on_carries_its_source_map_as_gos_does() -> None:
+    again: Program = {
+        **sourcemap.PROGRAM,
+        "nodes": [*sourcemap.PROGRAM["nodes"], {"op": "definition", "on": 4}, {"op": "run", "on": 5, "args": ["x"]}],  # type: ignore[misc]
+    }
+    (answer,) = ask([again])
+    assert isinstance(answer, Answer)
+    node = pyllb.definition(Definition.from_bytes(sourcemap.marshal().to_bytes())).run(["x"])
+    made = lowered(node, read_text=sourcemap.read_text).definition
+    assert made.ops == answer.ops
+    assert made.source == Definition.from_bytes(answer.definition).source
