@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -99,6 +100,62 @@ def test_an_interrupt_ends_the_build_on_both_sides(
         assert time.monotonic() < until, "the daemon still runs a step"
         time.sleep(0.02)
     assert os.listdir(tmp_path) == ["build.py"], "a half-written export, or a file of ours, is left"
+
+
+PHASES = """
+import time
+from pyllb import FS, fs, image, local, target
+
+@target
+def pull(registry: str) -> FS:
+    return image(f"{registry}/x:1").run("true")
+
+@target
+def send(registry: str) -> FS:
+    return fs().copy(local("large"), "/", "/")
+
+@target
+def export(registry: str) -> FS:
+    return fs().image("busybox").run(f"dd if=/dev/zero of=/large bs=1M count=700; : {time.time_ns()}")
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "sign"),
+    [("pull", b"resolve image config"), ("send", b"transferring large"), ("export", b"sending tarball")],
+)
+def test_an_interrupt_in_any_phase_ends_it_at_once_and_leaves_no_half_file(
+    tmp_path: Path, address: str, target: str, sign: bytes
+) -> None:
+    (tmp_path / "build.py").write_text(PHASES)
+    (tmp_path / "large").mkdir()
+    with (tmp_path / "large/file").open("wb") as file:
+        file.truncate(4 << 30)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": address}
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # a registry that never answers
+        words = ["solve", f":{target}", "--registry", f"127.0.0.1:{silent.getsockname()[1]}", "--progress=plain"]
+        with subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "pyllb.cli", *words, "--output", "type=tar,dest=out.tar"],
+            cwd=tmp_path,
+            env=env,
+            stderr=subprocess.PIPE,
+        ) as process:
+            assert process.stderr is not None
+            said = b""
+            while sign not in said:
+                line = process.stderr.readline()
+                assert line, said.decode()
+                said += line
+            time.sleep(0.1)  # in the middle of it
+            process.send_signal(signal.SIGINT)
+            sent = time.monotonic()
+            said += process.stderr.read()
+            code = process.wait(30)
+
+    assert time.monotonic() - sent < 3
+    assert code == 130, said.decode()
+    assert b"Traceback" not in said
+    assert sorted(os.listdir(tmp_path)) == ["build.py", "large"]
 
 
 def test_a_solve_after_an_interrupted_one_works(tmp_path: Path, address: str) -> None:
