@@ -71,7 +71,7 @@ def _scp(text: str, match: re.Match[str]) -> GitUrl:
 
 
 def _url(text: str, url: str) -> GitUrl:
-    from urllib.parse import unquote, urlsplit  # here: few builds have a git source, and start-up is measured
+    from urllib.parse import quote, unquote, urlsplit  # here: few builds have a git source, and start-up is measured
 
     try:
         parts = urlsplit(url)
@@ -84,8 +84,11 @@ def _url(text: str, url: str) -> GitUrl:
     if not parts.path.strip("/"):
         raise RefError(f"{text!r} is not a git URL: no path follows the host; {_EXAMPLE}")
     _no_query(text, parts.query)
-    remote = f"{parts.scheme}://{parts.netloc}{parts.path}"
-    return GitUrl(parts.scheme, host, unquote(parts.path), remote, *split_fragment(unquote(parts.fragment)))
+    path = unquote(parts.path)
+    # Go's URL.EscapedPath: as it is written, or else every letter that needs it escaped.
+    written = parts.path if parts.path.isascii() else quote(path, safe="/$&+,:;=@")
+    remote = f"{parts.scheme}://{parts.netloc}{written}"
+    return GitUrl(parts.scheme, host, path, remote, *split_fragment(unquote(parts.fragment)))
 
 
 def _no_query(text: str, query: str) -> None:

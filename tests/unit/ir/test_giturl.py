@@ -22,6 +22,7 @@ from pyllb.ir.giturl import parse_git_url
         ("https://user:pw@host/n", "https", "https://user:pw@host/n", "git://host/n"),
         ("https://host/a//b/../n", "https", "https://host/a//b/../n", "git://host/a/n"),
         ("https://host/a%20b", "https", "https://host/a%20b", "git://host/a b"),
+        ("https://host/ü(1)/n", "https", "https://host/%C3%BC%281%29/n", "git://host/ü(1)/n"),
         ("https://host/n#main", "https", "https://host/n", "git://host/n#main"),
         ("https://host/n#main:/sub/../dir/", "https", "https://host/n", "git://host/n#main:dir"),
         ("https://host/n#:sub", "https", "https://host/n", "git://host/n#:sub"),
