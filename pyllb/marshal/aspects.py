@@ -28,6 +28,7 @@ Aspects = dict[str, "str | Input | Inputs | Aspects"]
 """Label to what it says; what has parts says them by label in turn."""
 
 SCRATCH = "scratch"
+_AS_IS = -1  # a mode or time that is not set anew
 _MANY = 4000  # characters of a file's content that are compared as text
 
 # How a field is called where its own name is not a word that a user has for it. "" leaves the level out.
@@ -162,7 +163,7 @@ class _Reader:
         """The fields that are set, and what is not known here by number."""
         out: Aspects = {}
         for field, value in message.ListFields():
-            if field.full_name in skip:
+            if field.full_name in skip or (value == _AS_IS and field.name in ("mode", "timestamp")):
                 continue
             label = _WORDS.get(field.name, field.name)
             told = self._field(field, value)

@@ -1,0 +1,133 @@
+"""`pyllb diff`, and the text forms of `pyllb dump`, run as users run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pyllb.marshal.definition import Definition
+
+ROOT = Path(__file__).resolve().parents[3]
+BUILD = """
+from helper import COMMAND
+
+from pyllb import FS, fs, target
+
+
+@target
+def default(flags: str = "-v") -> FS:
+    return fs().image("alpine").run(f"{COMMAND} {flags}", name="build it")
+
+
+@target
+def needs(name: str) -> FS:
+    return fs().mkfile("/name", name)
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """Two checkouts of one build, each with a module of its own."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "build.py").write_text(BUILD)
+        (tmp_path / name / "helper.py").write_text(f"COMMAND = 'make {name}'\n")
+    return tmp_path
+
+
+def run(cwd: Path, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": "unix:///nowhere"}
+    command = [sys.executable, "-W", "error", "-m", "pyllb.cli", *words]
+    return subprocess.run(command, cwd=cwd, env=env, input=input, capture_output=True, check=False, timeout=60)
+
+
+def dumped(cwd: Path, place: str, *words: str) -> bytes:
+    done = run(cwd, "dump", place, "--resolve=never", *words)
+    assert done.returncode == 0, done.stderr.decode()
+    return done.stdout
+
+
+def test_two_checkouts_are_compared_op_by_op_and_end_with_one(project: Path) -> None:
+    done = run(project, "diff", "old/build.py", "new/build.py:default")
+    assert done.stdout.decode().splitlines() == [
+        'exec "build it" changed (new/build.py:9)',
+        "  command: /bin/sh -c 'make old -v' became /bin/sh -c 'make new -v'",
+        "ops: 1 changed, 0 added, 0 removed",
+    ]
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_equal_builds_are_silent_and_end_with_zero(project: Path) -> None:
+    (project / "old.pb").write_bytes(dumped(project, "old/build.py"))
+    for words in (("old.pb", "old.pb"), ("old.pb", "old/build.py"), ("old/build.py", "old/build.py:default")):
+        done = run(project, "diff", *words)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_a_definition_may_come_from_stdin_and_the_answer_be_json(project: Path) -> None:
+    done = run(project, "diff", "-", "new/build.py", "--format=json", input=dumped(project, "old/build.py"))
+    assert done.returncode == 1
+    (change,) = json.loads(done.stdout)["changes"]
+    assert (change["change"], change["kind"], change["name"]) == ("changed", "exec", "build it")
+    assert change["fields"][0]["path"] == ["command"]
+
+
+def test_another_platform_is_a_difference(project: Path) -> None:
+    (project / "amd.pb").write_bytes(dumped(project, "old/build.py", "--platform=linux/amd64"))
+    done = run(project, "diff", "amd.pb", "old/build.py", "--platform=linux/arm64")
+    assert done.stdout.decode().count("platform: linux/amd64 became linux/arm64") == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("-", "-"), "stdin is read once"),
+        (("rubbish.pb", "old/build.py"), "'rubbish.pb': not a definition"),
+        (("-", "old/build.py"), "stdin: not a definition"),
+        (("nothing.pb", "old/build.py"), "no build file 'nothing.pb'"),
+        (("old/build.py:needs", "old/build.py"), "target 'needs' wants --name, and pyllb diff gives no parameters"),
+        (("old/build.py:deflt", "old/build.py"), "has no target 'deflt'; did you mean 'default'?"),
+        (("old/build.py",), "missing argument 'B'"),
+        (("old/build.py", "old/build.py", "--format=xml"), "'xml' is not one of"),
+    ],
+)
+def test_wrong_use_ends_with_two(project: Path, words: tuple[str, ...], says: str) -> None:
+    (project / "rubbish.pb").write_bytes(b"rubbish")
+    done = run(project, "diff", *words, input=b"rubbish")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert says in done.stderr.decode()
+    assert "Traceback" not in done.stderr.decode()
+
+
+def test_an_unreadable_file_is_wrong_use(project: Path) -> None:
+    link = project / "loop.pb"
+    link.symlink_to("/proc/self/mem")  # opened by its owner, and unreadable at its start
+    done = run(project, "diff", "loop.pb", "old/build.py")
+    assert done.returncode == 2, done.stderr.decode()
+    assert "'loop.pb' cannot be read" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("format", ["json", "dot", "tree"])
+def test_a_dump_is_written_as_text(project: Path, format: str) -> None:
+    read = Definition.from_bytes(dumped(project, "old/build.py"))
+    done = run(project, "dump", "old/build.py", "--resolve=never", "--format", format)
+    meant = {"json": read.to_json, "dot": read.to_dot, "tree": read.to_tree}[format]()
+    assert (done.returncode, done.stdout.decode(), done.stderr) == (0, meant, b"")
+
+
+def test_text_may_go_to_a_terminal(project: Path) -> None:
+    leader, follower = pty.openpty()
+    command = [sys.executable, "-m", "pyllb.cli", "dump", "old/build.py", "--resolve=never", "--format=dot"]
+    done = subprocess.run(
+        command, cwd=project, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdout=follower, timeout=60, check=False
+    )
+    os.close(follower)
+    assert done.returncode == 0
+    assert os.read(leader, 10000).startswith(b"digraph {")
+    os.close(leader)
