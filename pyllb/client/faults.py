@@ -77,7 +77,7 @@ def read_blame(error: grpc.RpcError) -> Blame:
         elif kind == "errdefs.Source+json":
             sources += _source(value)
         elif kind == "gatewayapi.ExitMessage+json":
-            exit_code = _number(value.get("Code"), _UNKNOWN_EXIT)
+            exit_code = _number(value.get("Code", 0), _UNKNOWN_EXIT)  # 0 is left out, as Go's omitempty does
     code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
     return Blame(status.message, code, digest, exit_code, tuple(sources), typed=bool(status.details))
 

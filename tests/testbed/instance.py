@@ -29,7 +29,13 @@ from pyllb.engine.daemon import Daemon
 from tests.testbed import debian, images, registry, store, tools
 from tests.testbed.report import say
 
-_PROGRAMS = {"runc": "runc", "docker-registry": "docker-registry", "skopeo": "skopeo"}
+_PROGRAMS = {
+    "runc": "runc",
+    "docker-registry": "docker-registry",
+    "skopeo": "skopeo",
+    "git": "git",
+    "ssh-agent": "openssh-client",
+}
 _SERVERS = ("buildkitd", "docker-registry")
 _LOCK = "lock"
 _STATE = "testbed.json"
@@ -309,5 +315,6 @@ def _caretaker(home: Path) -> subprocess.Popen[bytes]:
 
 def _packages() -> None:
     debian.ensure(
-        _PROGRAMS, "runc runs the steps, docker-registry stands in for Docker Hub, skopeo reads images in tests"
+        _PROGRAMS,
+        "runc runs the steps, git fetches sources, docker-registry stands in for Docker Hub, tests use the others",
     )
