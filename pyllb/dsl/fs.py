@@ -283,6 +283,42 @@ class FS(Started):
         )
         return made
 
+    def solve_definition(
+        self,
+        filename: str | None = None,
+        *,
+        platform: str | Platform | None = None,
+        filters: Iterable[str] = (),
+        name: str | None = None,
+        description: Mapping[str, str] | None = None,
+        ignore_cache: bool = False,
+        export_cache: bool | None = None,
+        group: str | ProgressGroup | None = None,
+    ) -> FS:
+        """What the definition in a file of this filesystem makes: LLB that a command wrote, solved in the same build.
+
+        filename: path of the file, None is buildkit.llb.definition. platform: None is the solve's. The values are
+        this state's. The other options: see `run`. Raises OptionError.
+
+        LLB: BuildOp. Mirrors client/llb/llbbuild Build, WithFilename (BuildKit 0.33.1).
+        """
+        from pyllb.ir.rare import BuildOp  # here: few builds have one, and start-up is measured
+
+        if self.output is None:
+            raise OptionError("solve_definition() on an empty filesystem; there is no file to read")
+        options = constraints(
+            platform=platform,
+            filters=filters,
+            name=name,
+            description=description,
+            ignore_cache=ignore_cache,
+            export_cache=export_cache,
+            group=group,
+        )
+        path = "" if filename is None else check.text("filename", filename)
+        op = BuildOp(source=self.output, filename=path, constraints=options, site=here())
+        return FS(Output(op), self.meta, self.spec)
+
     def with_(self, fn: Callable[Concatenate[FS, P], FS], *args: P.args, **kwargs: P.kwargs) -> FS:
         """What fn makes of this filesystem: `fs.with_(add_user, "app")` is `add_user(fs, "app")`, in a chain.
 

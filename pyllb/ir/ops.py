@@ -20,7 +20,7 @@ from pyllb.ir.site import NOWHERE, Site
 from pyllb.value import Shown, Value
 
 if TYPE_CHECKING:
-    from pyllb.ir.rare import EncodedOp, PassthroughOp
+    from pyllb.ir.rare import BuildOp, EncodedOp, PassthroughOp
 
 
 @attrs.frozen(eq=False, repr=False, weakref_slot=False)
@@ -171,7 +171,7 @@ class DiffOp(Shown):
         return tuple(output for output in (self.lower, self.upper) if output is not None)
 
 
-RareOp: TypeAlias = "PassthroughOp | EncodedOp"
+RareOp: TypeAlias = "PassthroughOp | BuildOp | EncodedOp"
 """Kinds that few builds have: pyllb.ir.rare."""
 Vertex: TypeAlias = "SourceOp | ExecOp | FileOp | MergeOp | DiffOp | RareOp"
 

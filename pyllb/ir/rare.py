@@ -37,6 +37,24 @@ class PassthroughOp(Shown):
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
+class BuildOp(Shown):
+    """What the definition in a file of source makes. filename: "" is the usual one, buildkit.llb.definition."""
+
+    source: Output = attrs.field(repr=False)
+    filename: str = ""
+    constraints: Constraints = NO_CONSTRAINTS
+    site: Site = attrs.field(default=NOWHERE, repr=False)
+
+    def inputs(self) -> tuple[Output, ...]:
+        return (self.source,)
+
+    @property
+    def title(self) -> str:
+        """What it is, for people."""
+        return f"build of {self.filename or 'buildkit.llb.definition'}"
+
+
+@attrs.frozen(eq=False, repr=False, kw_only=True)
 class EncodedOp(Shown):
     """An op that was marshalled before, kept as its bytes. Mirrors client/llb.DefinitionOp.
 

@@ -74,7 +74,7 @@ class OpEncoder(Shown):
         body, platform = self._exec.encode(op, inputs)
         constraints = op.constraints
         if constraints is not NO_CONSTRAINTS and constraints.platform is not None:
-            platform = self._platform(constraints.platform)
+            platform = self.platform_field(constraints.platform)
         data = b"".join((*inputs, platform, filters(constraints), b"\x12", varint(len(body)), body))
         return data, caps.exec_caps(op)
 
@@ -86,7 +86,7 @@ class OpEncoder(Shown):
             needs = (*needs, caps.LOCAL_UNIQUE)
         platform = b""
         if op.identifier.startswith(_PLATFORM_SCHEMES):
-            platform = self._platform(op.constraints.platform or self.platform)
+            platform = self.platform_field(op.constraints.platform or self.platform)
         identifier = self.pins.get(id(op)) or op.identifier if self.pins else op.identifier
         body = text(b"\x0a", identifier) + text_map(b"\x12", attributes)
         return platform + filters(op.constraints) + message(b"\x1a", body), needs
@@ -115,7 +115,8 @@ class OpEncoder(Shown):
         body = message(b"\x0a", lower) + message(b"\x12", upper)
         return b"".join([*inputs, filters(op.constraints), message(b"\x3a", body)]), caps.DIFF
 
-    def _platform(self, platform: Platform) -> bytes:
+    def platform_field(self, platform: Platform) -> bytes:
+        """Op.platform; a call has few, so each is encoded once."""
         found = self._platforms.get(platform)
         if found is None:
             found = self._platforms[platform] = encode_platform(platform)

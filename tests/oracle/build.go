@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/platforms"
 	"github.com/moby/buildkit/client/llb"
+	"github.com/moby/buildkit/client/llb/llbbuild"
 	"github.com/moby/buildkit/client/llb/sourceresolver"
 	"github.com/moby/buildkit/solver/pb"
 	digest "github.com/opencontainers/go-digest"
@@ -56,6 +57,15 @@ func (b *builder) node(n Node) (llb.State, error) {
 		return b.source(n)
 	case "definition":
 		return b.definition(n, st)
+	case "build":
+		var opts []llbbuild.BuildOption
+		if n.Filename != "" {
+			opts = append(opts, llbbuild.WithFilename(n.Filename))
+		}
+		for _, c := range b.constraints(n.Constraints) {
+			opts = append(opts, llbbuild.WithConstraints(c))
+		}
+		return st.With(llbbuild.Build(opts...)), nil
 	case "env":
 		return st.AddEnv(n.Key, n.Value), nil
 	case "dir":

@@ -276,7 +276,10 @@ def _action(drawing: Drawing, depth: int) -> Fields:
 
 def _graph(drawing: Drawing) -> Fields:
     states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
-    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough", "definition"):
+    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough", "definition", "build"):
+        case "build":
+            fields = {**drawing.some(filename="f"), **drawing.platform(), **drawing.constraints()}
+            return {"op": "build", "on": drawing.full(), **fields}
         case "definition":
             return {"op": "definition", "on": drawing.full()}
         case "merge":

@@ -92,6 +92,8 @@ def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
     match op:
         case "scratch":
             return pyllb.fs()
+        case "build":
+            return base.solve_definition(fields.pop("filename", None), **_constraints(fields))
         case "env":
             return base.env(**{fields["key"]: fields.get("value", "")})
         case "ulimit":

@@ -13,7 +13,7 @@ from pyllb.dsl.fs import FS
 from pyllb.errors import OptionError
 from pyllb.ir.constraints import NO_CONSTRAINTS
 from pyllb.ir.ops import Vertex
-from pyllb.ir.rare import PassthroughOp
+from pyllb.ir.rare import BuildOp, PassthroughOp
 
 any_: Any = pyllb  # wrong types are the point below
 
@@ -54,6 +54,17 @@ def test_passthrough_hands_on_what_it_is_told_to() -> None:
     assert len(passthrough(first, third, id="x")) == 2
 
 
+def test_a_definition_in_a_file_is_solved_with_the_values_of_its_filesystem() -> None:
+    base = image("a").env(A="1").label("l", "1")
+    made = base.solve_definition("out.pb", platform="linux/arm64", name="n")
+    op = vertex(made)
+    assert isinstance(op, BuildOp)
+    assert (op.source, op.filename, op.constraints.name) == (base.output, "out.pb", "n")
+    assert (made.meta, made.spec) == (base.meta, base.spec)
+    assert repr(made).startswith("<FS build of out.pb at ")
+    assert repr(base.solve_definition()).startswith("<FS build of buildkit.llb.definition at ")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -66,6 +77,8 @@ def test_passthrough_hands_on_what_it_is_told_to() -> None:
         (lambda: passthrough(image("a"), image("b"), id="x", outputs=[1, 0]), "each once, in order"),
         (lambda: any_.passthrough(image("a"), id="x", outputs=0), "write a list of places"),
         (lambda: passthrough(id="x"), "write at least one"),
+        (lambda: fs().solve_definition(), "on an empty filesystem"),
+        (lambda: image("a").solve_definition(""), "filename is empty"),
         (lambda: any_.merge(image("a"), "b"), "write filesystems"),
         (lambda: any_.diff(image("a"), None), "write filesystems"),
     ],
