@@ -46,8 +46,8 @@ class State:
     def env(self, /, **vars: str) -> Self:
         """Set environment variables for the commands to come and for the image.
 
-        Values are kept as they are: `$NAME` is not expanded. A name that is set again moves to the end. Names that are no Python names: `env(**{"a-b": "1"})`.
-        Raises OptionError.
+        Values are kept as they are: `$NAME` is not expanded. A name that is set again moves to the end. Names that are
+        no Python names: `env(**{"a-b": "1"})`. Raises OptionError.
 
         LLB: Meta.env. Mirrors client/llb State.AddEnv (BuildKit 0.33.1).
         """
