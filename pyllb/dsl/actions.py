@@ -139,7 +139,8 @@ def copy(
     follow_symlinks: a link src is copied as what it points to. contents_only: of a directory, only what is in it.
     unpack: an archive is unpacked. create_dest: make the directories of dest. wildcard: src may have `*`, `?`,
     `[...]`; allow_empty_wildcard: which may match nothing. include, exclude: patterns of paths below src. required:
-    paths that must be there. always_replace: also replace a file with a directory and the other way round.
+    absolute paths in source that must be there; the daemon looks only where a wildcard, include or exclude chooses.
+    always_replace: also replace a file with a directory and the other way round.
 
     Raises OptionError. LLB: FileActionCopy. Mirrors client/llb Copy, CopyInfo (BuildKit 0.33.1).
     """

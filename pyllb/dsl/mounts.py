@@ -190,7 +190,8 @@ def secret(
 
     id: what `solve(secrets=...)` and `--secret id=` name it by. target: absolute path of the file; None, with env None
     too, is /run/secrets/ and the last part of id. env: the variable's name. uid, gid: of the file. mode: of the file,
-    0o400 or "400". optional: the command also runs when there is no such secret.
+    0o400 or "400". optional: the command also runs when there is no such secret, without the file and
+    with an empty variable.
 
     Raises MountError when target is relative, OptionError for the rest.
 

@@ -127,11 +127,11 @@ def _file(op: ops_pb2.Op) -> Iterator[str]:
         for asked in (action.input, action.secondaryInput):
             if not EMPTY <= asked < limit:
                 yield f"has action {number}, which reads {asked}; {_has(inputs)} and {len(actions)} action(s)"
-        yield from (
-            f"has action {number}, whose owner's name is looked up in {user}; {_has(inputs)}"
-            for user in _owners(action)
-            if not 0 <= user < limit
-        )
+        for owner in _named_owners(action):
+            if owner.input == EMPTY:
+                yield f"has action {number} of the owner {owner.name!r}, on nothing that has names; write numbers"
+            elif not 0 <= owner.input < limit:
+                yield f"has action {number}, whose owner {owner.name!r} is looked up in {owner.input}; {_has(inputs)}"
         if action.output != EMPTY:
             outputs.append(action.output)
     if not outputs:
@@ -143,12 +143,12 @@ def _file(op: ops_pb2.Op) -> Iterator[str]:
         yield f"has action {looped}, which reads its own result"
 
 
-def _owners(action: ops_pb2.FileAction) -> Iterator[int]:
+def _named_owners(action: ops_pb2.FileAction) -> Iterator[ops_pb2.NamedUserOpt]:
     made = getattr(action, action.WhichOneof("action") or "rm")
     owner = getattr(made, "owner", None)
     for user in (owner.user, owner.group) if owner is not None else ():
         if user.WhichOneof("user") == "byName":
-            yield user.byName.input
+            yield user.byName
 
 
 def _read(action: ops_pb2.FileAction, inputs: int) -> list[int]:
