@@ -330,7 +330,7 @@ _SPECIAL: Mapping[str, Callable[[object], str | Aspects]] = {
     "pb.Meta.env": _environment,
     "pb.Op.platform": _platform,
 }
-# Told in a way of its own, with the op that a number means.
+# Told in a way of its own, with the op that a number means, or not at all.
 _TOLD = frozenset(
     (
         "pb.Op.inputs",
@@ -341,5 +341,7 @@ _TOLD = frozenset(
         "pb.DiffOp.lower",
         "pb.DiffOp.upper",
         "pb.BuildOp.inputs",
+        # It only says which ops of a definition belong together, and frontends draw a new one each time.
+        "pb.ProgressGroup.id",
     )
 )

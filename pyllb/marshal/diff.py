@@ -114,7 +114,8 @@ def diff(before: Definition, after: Definition) -> DefinitionDiff:
 
     An op changed when it, or its metadata, says something else, or when it reads an op that is not the counterpart of
     the one that it read; not when only something below it did, though its digest is another then. Changed and added
-    ops come in after's order, removed ones behind them in before's. Source maps are not compared.
+    ops come in after's order, removed ones behind them in before's. Source maps and the ids of progress groups are not
+    compared.
     """
     comparison = _Comparison(before, after, _side(before), _side(after))
     return DefinitionDiff(comparison.changes())

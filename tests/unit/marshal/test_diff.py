@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 import pyllb
 from pyllb import FS
 from pyllb._pb import ops_pb2
+from pyllb.ir.constraints import ProgressGroup
 from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.diff import DefinitionDiff
@@ -295,3 +296,11 @@ def test_long_chains_and_wide_merges_are_compared_in_linear_time() -> None:
     for build, changes in ((chain, 1), (wide, None)):
         small, large = (seconds(build(size, "alpine"), build(size, "debian"), changes or size) for size in (1000, 6000))
         assert large < 6 * small * 4 + 1
+
+
+def test_the_id_of_a_progress_group_is_no_difference_its_name_is_one() -> None:
+    def grouped(id: str, name: str) -> FS:
+        return base().run("make", group=ProgressGroup(id, name, False))
+
+    assert compare(grouped("a", "n"), grouped("b", "n")).changes == ()
+    assert below(grouped("a", "n"), grouped("b", "m")) == ["progress group name: n became m"]
