@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pyllb import errors
     from pyllb.client import Client, Result, dump, solve
     from pyllb.dsl.actions import chain, copy, mkdir, mkfile, rm, symlink
-    from pyllb.dsl.constraints import progress_group, resources
+    from pyllb.dsl.constraints import constraints, progress_group, resources
     from pyllb.dsl.exec import proxy
     from pyllb.dsl.fs import FS, definition, fs, git, http, image, image_blob, local, oci_layout, oci_layout_blob
     from pyllb.dsl.git import git_signature
@@ -32,6 +32,7 @@ __all__ = [  # noqa: RUF022 - in plain order, as sorted() has it
     "bind",
     "cache",
     "chain",
+    "constraints",
     "copy",
     "definition",
     "diff",
@@ -73,6 +74,7 @@ _HOMES = {
     "bind": "pyllb.dsl.mounts",
     "cache": "pyllb.dsl.mounts",
     "chain": "pyllb.dsl.actions",
+    "constraints": "pyllb.dsl.constraints",
     "copy": "pyllb.dsl.actions",
     "definition": "pyllb.dsl.fs",
     "diff": "pyllb.dsl.graph",

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 
 from pyllb.errors import OptionError, PyllbError
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform, normalize_architecture, parse_platform
@@ -32,17 +33,24 @@ def dump(
     resolver: Resolver | None = None,
     source_map: bool = True,
     local_unique_id: str | None = None,
+    constraints: Constraints | None = None,
 ) -> Definition:
     """The LLB of a node, as Go's client/llb would marshal it (BuildKit 0.33.1). Opens no connection.
 
     platform: what a state that names none is for, such as "linux/arm64"; None is linux on this machine's
     architecture. resolver: gives image configs; None applies none of them, which is Go's rule without a resolver.
     source_map: whether the definition says which lines of the user's files made each op. local_unique_id: the
-    attribute local.unique of local sources; None is a fixed one, so that a dump is the same each time.
+    attribute local.unique of local sources; None is a fixed one, so that a dump is the same each time. constraints: of
+    every op that is made here, each one's own laid over them; their platform is not asked. None is none.
     Raises GraphError for a build that cannot be, OptionError for a platform that is none.
     """
     return compile_node(
-        node, platform=platform, resolver=resolver, source_map=source_map, local_unique_id=local_unique_id
+        node,
+        platform=platform,
+        resolver=resolver,
+        source_map=source_map,
+        local_unique_id=local_unique_id,
+        constraints=constraints,
     ).definition
 
 
@@ -53,6 +61,7 @@ def compile_node(
     resolver: Resolver | None = None,
     source_map: bool = True,
     local_unique_id: str | None = None,
+    constraints: Constraints | None = None,
 ) -> Lowered:
     """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
     check_node("dump", node)
@@ -62,6 +71,7 @@ def compile_node(
         local_unique_id=_DUMP_ID if local_unique_id is None else local_unique_id,
         resolve=resolver is not None,
         read_text=user_text if source_map else no_text,
+        constraints=NO_CONSTRAINTS if constraints is None else constraints,
     )
     try:
         wanted = next(steps)

@@ -24,7 +24,12 @@ def constraints(
     group: str | ProgressGroup | None = None,
     resources: LinuxResources | None = None,
 ) -> Constraints:
-    """The options that every vertex has, checked. Raises OptionError."""
+    """The options that every vertex has, as one value: that of `dump(constraints=...)`, which is for all of them.
+
+    platform: None is the state's, then the call's. The others: see `FS.run`. Raises OptionError.
+
+    LLB: Op.constraints, OpMetadata. Mirrors client/llb ConstraintsOpt (BuildKit 0.33.1).
+    """
     if (platform, filters, description, ignore_cache, export_cache, group, resources) == _NOTHING:
         # Nearly every vertex; those of a large graph share the one value, or differ in their names alone.
         return NO_CONSTRAINTS if name is None else make_constraints(name=check.text("name", name))

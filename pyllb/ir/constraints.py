@@ -52,6 +52,22 @@ class Constraints(Value):
     group: ProgressGroup | None = None
     resources: LinuxResources | None = None
 
+    def over(self, base: Constraints) -> Constraints:
+        """These laid over those of a whole marshal call: filters and flags add up, else what is said here counts.
+
+        Mirrors client/llb MarshalConstraints, but that what one op says of itself stays its own.
+        """
+        return Constraints(
+            platform=self.platform or base.platform,
+            filters=base.filters + self.filters,
+            name=self.name or base.name,
+            description=tuple({**dict(base.description), **dict(self.description)}.items()),
+            ignore_cache=self.ignore_cache or base.ignore_cache,
+            export_cache=base.export_cache if self.export_cache is None else self.export_cache,
+            group=self.group or base.group,
+            resources=self.resources or base.resources,
+        )
+
 
 make_constraints = constructor(Constraints)
 NO_CONSTRAINTS = Constraints()

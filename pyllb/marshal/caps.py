@@ -9,6 +9,7 @@ FILE = ("file.base",)  # client/llb asks for no other: its loop over the actions
 MERGE = ("mergeop",)
 DIFF = ("diffop",)
 RETURN = ("constraints", "platform")
+DEFAULT_PATH = "exec.meta.setsdefaultpath"
 LOCAL_UNIQUE = "source.local.unique"
 
 _BASE = ("exec.meta.base",)

@@ -13,6 +13,9 @@ from pyllb.ir.ops import SourceOp
 from pyllb.ir.platform import Platform
 from pyllb.value import Shown, Value
 
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""PATH where nothing says another, as on every unix in BuildKit."""
+
 
 @attrs.frozen(eq=False, repr=False)
 class Evaluated(Value):

@@ -9,7 +9,7 @@ from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import BindMount, CacheMount, PlacedMount, SecretMount, SshMount, TmpfsMount
 from pyllb.ir.ops import ExecOp, ProxyEnv
 from pyllb.ir.platform import Platform
-from pyllb.marshal.evaluate import Evaluator, overlay
+from pyllb.marshal.evaluate import DEFAULT_PATH, Evaluator, overlay
 from pyllb.marshal.inputs import Digests, Inputs, add_input
 from pyllb.marshal.wire import flag, integer, message, packed, text, texts, varint
 from pyllb.value import Shown
@@ -31,11 +31,15 @@ mounts; Op.platform."""
 
 @attrs.frozen(eq=False, repr=False)
 class ExecEncoder(Shown):
-    """Encodes execs, keeping what many of them share: the state's part of the process, and equal mounts."""
+    """Encodes execs, keeping what many of them share: the state's part of the process, and equal mounts.
+
+    add_path: whether a command without PATH is given the usual one.
+    """
 
     evaluator: Evaluator
     digests: Digests
     platform: Platform
+    add_path: bool = False
     _metas: dict[int, tuple[bytes, _Shared]] = attrs.field(factory=dict, init=False)
     _shared: dict[tuple[object, ...], _Shared] = attrs.field(factory=dict, init=False)
     _mounts: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
@@ -51,6 +55,8 @@ class ExecEncoder(Shown):
         parts, cache_env = self._placed(op, inputs)
         if op.ssh or cache_env:
             env = self._mounts_env(op)
+        if self.add_path and self.platform.os != "windows":
+            env += self._path(op)
         meta = texts(b"\x0a", op.args) + env + dir_user
         if op.proxy is not None:
             meta += message(b"\x2a", _proxy(op.proxy))
@@ -79,6 +85,12 @@ class ExecEncoder(Shown):
             platform = encode_platform(state.platform or self.platform)
             shared = self._shared[known] = dir_user, _rest(meta), _modes(meta), platform
         return _env(self.evaluator.env(meta)), shared
+
+    def _path(self, op: ExecOp) -> bytes:
+        """PATH, where neither the state nor a cache mount sets it."""
+        names = {name for name, _ in self.evaluator.env(op.meta)}
+        names.update(name for mount in op.mounts if isinstance(mount, CacheMount) for name, _ in mount.env)
+        return b"" if "PATH" in names else _env((("PATH", DEFAULT_PATH),))
 
     def _mounts_env(self, op: ExecOp) -> bytes:
         """The environment with what mounts add: never over what the build set, and for caches over the image's own.

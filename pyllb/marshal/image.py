@@ -13,9 +13,8 @@ from pyllb.ir.image import JSON, Healthcheck, ImageConfig, ImageSpec
 from pyllb.ir.meta import Meta
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
-from pyllb.marshal.evaluate import Evaluated, overlay
+from pyllb.marshal.evaluate import DEFAULT_PATH, Evaluated, overlay
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # How the base image itself was made, which says nothing of this one. The exporter writes rootfs and the history of
 # new layers itself, and takes the time of creation from the newest layer when there is none.
 _NOT_INHERITED = ("container", "container_config", "created", "docker_version", "id", "parent", "rootfs")

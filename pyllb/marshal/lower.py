@@ -9,6 +9,7 @@ from hashlib import sha256
 import attrs
 
 from pyllb.errors import GraphError, PyllbError
+from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.files import Copy
 from pyllb.ir.graph import local_name, postorder
 from pyllb.ir.image import EMPTY_SPEC, ImageConfig, ResolvedImage
@@ -70,12 +71,16 @@ def lower(
     local_unique_id: str,
     resolve: bool = True,
     read_text: ReadText = no_text,
+    constraints: Constraints = NO_CONSTRAINTS,
+    sets_default_path: bool | None = None,
 ) -> Lowering:
     """Marshal a node, asking for all its image configs at once; each answer is a config or the error to raise.
 
     platform: of what names none, normalised. local_unique_id: keeps two solves from sharing an upload. resolve=False
     asks for nothing and applies no image config, as Go's client without a resolver. read_text: the text of a user's
-    file for the source map; None leaves that frame out.
+    file for the source map; None leaves that frame out. constraints: of every vertex that is made here, its own laid
+    over them; their platform is not asked. sets_default_path: whether the daemon sets PATH for commands that have none,
+    else they are given one; None does not ask, as Go's client without WithCaps.
 
     Raises GraphError with the user's lines as its sources, and the errors among the answers with those of the image.
     Mirrors client/llb State.Marshal (BuildKit 0.33.1).
@@ -90,7 +95,9 @@ def lower(
         configs = {image: config for image, (config, _) in found.items()}
         pins = {id(image): pin for image, (_, pin) in found.items() if pin}
     evaluator = Evaluator(configs)
-    emitter = _Emitter(OpEncoder(platform, local_unique_id, evaluator, {}, pins), SourceMap(read_text))
+    emitter = _Emitter(
+        OpEncoder(platform, local_unique_id, evaluator, {}, pins, constraints, sets_default_path), SourceMap(read_text)
+    )
     definition = emitter.definition(vertices, node.output)
     says = bool(vertices) or node.spec != EMPTY_SPEC
     config = configs.get(node.meta.image) if node.meta.image is not None else None
@@ -182,14 +189,15 @@ class _Emitter:
         )
 
     def _emit(self, vertices: Iterable[Vertex]) -> None:
-        encode, digests = self.encoder.encode, self.encoder.digests
+        encode, digests, base = self.encoder.encode, self.encoder.digests, self.encoder.base
         for vertex in vertices:
             if vertex.site is NOWHERE and self._emit_encoded(vertex):
                 continue
             try:
                 data, needs = encode(vertex)
                 digest = "sha256:" + sha256(data).hexdigest()
-                self.metadata.add(digest, vertex.constraints, needs)
+                own = vertex.constraints
+                self.metadata.add(digest, own if base is NO_CONSTRAINTS else own.over(base), needs)
             except UnicodeEncodeError as error:
                 message = f"{error.object!r} cannot be written as UTF-8, as LLB needs it"
                 raise GraphError(message, sources=source_lines(vertex.site, self.sources.read_text)) from error

@@ -36,7 +36,7 @@ class OpEncoder(Shown):
 
     platform: of vertices that name none. local_unique_id: keeps two solves from sharing an upload of a local source.
     digests: of each vertex encoded so far, by its id(); filled by the caller. pins: the identifiers of image sources
-    whose digest was resolved, by id() too.
+    whose digest was resolved, by id() too. base: constraints of every vertex. sets_default_path: see `lower`.
     """
 
     platform: Platform
@@ -44,12 +44,14 @@ class OpEncoder(Shown):
     evaluator: Evaluator
     digests: dict[int, str]
     pins: Mapping[int, str] = attrs.field(factory=dict)
+    base: Constraints = NO_CONSTRAINTS
+    sets_default_path: bool | None = None
     _exec: ExecEncoder = attrs.field(init=False)
     _platforms: dict[Platform, bytes] = attrs.field(factory=dict, init=False)
 
     @_exec.default
     def _make_exec(self) -> ExecEncoder:
-        return ExecEncoder(self.evaluator, self.digests, self.platform)
+        return ExecEncoder(self.evaluator, self.digests, self.platform, self.sets_default_path is False)
 
     def encode(self, vertex: Vertex) -> Encoded:
         """Raises GraphError for what client/llb refuses."""
@@ -75,8 +77,9 @@ class OpEncoder(Shown):
         constraints = op.constraints
         if constraints is not NO_CONSTRAINTS and constraints.platform is not None:
             platform = self.platform_field(constraints.platform)
-        data = b"".join((*inputs, platform, filters(constraints), b"\x12", varint(len(body)), body))
-        return data, caps.exec_caps(op)
+        data = b"".join((*inputs, platform, self.filters(constraints), b"\x12", varint(len(body)), body))
+        needs = caps.exec_caps(op)
+        return data, (*needs, caps.DEFAULT_PATH) if self.sets_default_path else needs
 
     def source(self, op: SourceOp) -> Encoded:
         """Content from outside. Only images and OCI layouts keep their platform."""
@@ -89,13 +92,13 @@ class OpEncoder(Shown):
             platform = self.platform_field(op.constraints.platform or self.platform)
         identifier = self.pins.get(id(op)) or op.identifier if self.pins else op.identifier
         body = text(b"\x0a", identifier) + text_map(b"\x12", attributes)
-        return platform + filters(op.constraints) + message(b"\x1a", body), needs
+        return platform + self.filters(op.constraints) + message(b"\x1a", body), needs
 
     def file(self, op: FileOp) -> Encoded:
         """File actions. The platform is left out."""
         inputs: Inputs = {}
         body = encode_file(op.chain, self.evaluator, self.digests, inputs)
-        return b"".join([*inputs, filters(op.constraints), message(b"\x22", body)]), caps.FILE
+        return b"".join([*inputs, self.filters(op.constraints), message(b"\x22", body)]), caps.FILE
 
     def merge(self, op: MergeOp) -> Encoded:
         """Filesystems over each other. Equal inputs are kept apart."""
@@ -103,7 +106,7 @@ class OpEncoder(Shown):
             raise GraphError(f"a merge of {len(op.sources)} filesystem(s); it takes two or more")
         inputs = [encode_input(self.digests, source) for source in op.sources]
         body = b"".join([message(b"\x0a", integer(b"\x08", index)) for index in range(len(inputs))])
-        return b"".join([*inputs, filters(op.constraints), message(b"\x32", body)]), caps.MERGE
+        return b"".join([*inputs, self.filters(op.constraints), message(b"\x32", body)]), caps.MERGE
 
     def diff(self, op: DiffOp) -> Encoded:
         """What upper changes in lower; scratch is input -1."""
@@ -113,7 +116,7 @@ class OpEncoder(Shown):
         lower = b"\x08" + _NO_INPUT if op.lower is None else b""
         upper = b"\x08" + _NO_INPUT if op.upper is None else integer(b"\x08", len(inputs) - 1)
         body = message(b"\x0a", lower) + message(b"\x12", upper)
-        return b"".join([*inputs, filters(op.constraints), message(b"\x3a", body)]), caps.DIFF
+        return b"".join([*inputs, self.filters(op.constraints), message(b"\x3a", body)]), caps.DIFF
 
     def platform_field(self, platform: Platform) -> bytes:
         """Op.platform; a call has few, so each is encoded once."""
@@ -122,7 +125,7 @@ class OpEncoder(Shown):
             found = self._platforms[platform] = encode_platform(platform)
         return found
 
-
-def filters(constraints: Constraints) -> bytes:
-    """Op.constraints, which is there even when it says nothing."""
-    return message(b"\x5a", texts(b"\x0a", constraints.filters)) if constraints.filters else _NO_FILTERS
+    def filters(self, constraints: Constraints) -> bytes:
+        """Op.constraints, which is there even when it says nothing."""
+        every = self.base.filters + constraints.filters
+        return message(b"\x5a", texts(b"\x0a", every)) if every else _NO_FILTERS

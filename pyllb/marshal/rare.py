@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from pyllb.errors import GraphError
 from pyllb.ir.rare import BuildOp, PassthroughOp
 from pyllb.marshal.inputs import encode_input
-from pyllb.marshal.ops import filters
 from pyllb.marshal.wire import message, packed, text, text_map
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ def _passthrough(op: PassthroughOp, encoder: OpEncoder) -> Encoded:
         raise GraphError(f"a passthrough with outputs {op.outputs} of {len(op.sources)} input(s)")
     inputs = [encode_input(encoder.digests, source) for source in op.sources]
     body = text(b"\x0a", op.id) + packed(b"\x12", op.outputs)
-    return b"".join((*inputs, filters(op.constraints), message(b"\x42", body))), _PASSTHROUGH
+    return b"".join((*inputs, encoder.filters(op.constraints), message(b"\x42", body))), _PASSTHROUGH
 
 
 def _build(op: BuildOp, encoder: OpEncoder) -> Encoded:
@@ -44,5 +43,5 @@ def _build(op: BuildOp, encoder: OpEncoder) -> Encoded:
     platform = encoder.platform_field(op.constraints.platform or encoder.platform)
     reads = message(b"\x12", message(b"\x0a", _FILE_INPUT) + message(b"\x12", b""))
     attributes = text_map(b"\x22", (("llbbuild.filename", op.filename),)) if op.filename else b""
-    head = encode_input(encoder.digests, op.source) + platform + filters(op.constraints)
+    head = encode_input(encoder.digests, op.source) + platform + encoder.filters(op.constraints)
     return head + message(b"\x2a", _LLB_BUILDER + reads + attributes), _BUILD

@@ -407,6 +407,52 @@ CONSTRAINTS = [
     ),
 ]
 
+EVERY: Fields = {
+    "filters": ["a==b"],
+    "ignore_cache": True,
+    "export_cache": False,
+    "group": {"id": "g", "name": "G"},
+    "resources": {"memory": 5},
+}
+
+CALLS = [
+    program("constraints of all", image(), run(), file(1, mkdir("/a")), every=EVERY),
+    program("name of all", image(), run(), every={"name": "n"}),
+    program(
+        "constraints of all and of one",
+        image(filters=["c"]),
+        run(0, export_cache=True, group={"id": "h", "name": "H"}, resources={"cpu_shares": 1}, name="n"),
+        {"op": "requires", "on": 1, "states": [0], "key": "k"},
+        every=EVERY,
+    ),
+    program(
+        "constraints of all and a definition",
+        image(),
+        run(),
+        {"op": "definition", "on": 1},
+        {"op": "build", "on": 2},
+        every={"ignore_cache": True},
+    ),
+    *(
+        program(
+            f"PATH set by the daemon: {known}",
+            image("golang"),
+            run(0),
+            image("b"),
+            env(2, "A", "1"),
+            run(3, ssh(), cache("/c", set_env=[["B", "3"]])),
+            env(2, "PATH", ""),
+            run(5, cache("/d")),
+            {"op": "merge", "states": [1, 4, 6]},
+            resolve={"golang": {"config": GOLANG}, "b": {"config": {}}},
+            sets_default_path=known,
+            platform=platform,
+        )
+        for known, platform in ((True, "linux/amd64"), (False, "linux/arm64"))
+    ),
+    program("PATH on windows", image(platform="linux/amd64"), run(), sets_default_path=False, platform="windows/amd64"),
+]
+
 FILES = [
     program("mkdir", image(), file(0, mkdir("/a", 0o700, parents=True, owner="1:2", created=1234567890))),
     program("mkdir relative", image(), state("dir", 0, "/w"), file(1, mkdir("a/../b"), mkdir("./c"), mkdir(".."))),
@@ -615,4 +661,4 @@ GRAPHS = [
     ),
 ]
 
-CASES = [*SOURCES, *STATES, *EXECS, *CONSTRAINTS, *FILES, *GRAPHS]
+CASES = [*SOURCES, *STATES, *EXECS, *CONSTRAINTS, *CALLS, *FILES, *GRAPHS]

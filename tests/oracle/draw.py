@@ -84,7 +84,13 @@ def drawn(seed: int) -> Program:
         "w": {"config": WINDOWS},
         "alpine": {"config": {}},
     }
-    options = drawing.some(resolve=resolve, platform=drawing.pick(*PLATFORMS))
+    every = drawing.constraints()
+    every.pop("description", None)  # Go hands those of an op on to the ops after it
+    if not {"name"} & set(every) or any("name" in node or "description" in node for node in drawing.nodes):
+        every.pop("name", None)
+    options = drawing.some(
+        resolve=resolve, platform=drawing.pick(*PLATFORMS), every=every, sets_default_path=drawing.pick(True, False)
+    )
     return program(f"seed {seed}", *drawing.nodes, **options)
 
 

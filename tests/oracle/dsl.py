@@ -38,6 +38,8 @@ def _lower(node: pyllb.FS, program: Program, read_text: Callable[[str], str | No
         local_unique_id=str(program["unique"]),
         resolve=resolve is not None,
         read_text=read_text,
+        constraints=pyllb.constraints(**_constraints(dict(program.get("every", {})))),  # type: ignore[arg-type]
+        sets_default_path=program.get("sets_default_path"),  # type: ignore[arg-type]
     )
     try:
         requests = next(lowering)

@@ -13,6 +13,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/buildkit/client/llb"
 	"github.com/moby/buildkit/solver/pb"
+	capspb "github.com/moby/buildkit/util/apicaps/pb"
 	digest "github.com/opencontainers/go-digest"
 	"google.golang.org/protobuf/proto"
 )
@@ -98,7 +99,13 @@ func marshal(program Program) (answer Answer, err error) {
 }
 
 func marshalOptions(program Program) []llb.ConstraintsOpt {
-	return []llb.ConstraintsOpt{llb.Platform(platform(program.Platform)), llb.LocalUniqueID(program.Unique)}
+	b := &builder{program: program}
+	opts := append(b.constraints(program.Every), llb.Platform(platform(program.Platform)), llb.LocalUniqueID(program.Unique))
+	if program.SetsPath != nil {
+		caps := []*capspb.APICap{{ID: string(pb.CapExecMetaSetsDefaultPath), Enabled: *program.SetsPath}}
+		opts = append(opts, llb.WithCaps(pb.Caps.CapSet(caps)))
+	}
+	return opts
 }
 
 func metadata(md *pb.OpMetadata) Metadata {

@@ -12,6 +12,8 @@ type Program struct {
 	Platform string            `json:"platform"`
 	Unique   string            `json:"unique"`
 	Resolve  map[string]Config `json:"resolve"`
+	Every    Constraints       `json:"every"`
+	SetsPath *bool             `json:"sets_default_path"`
 }
 
 // Config is what a registry would answer for an image. User is set on the state, as the Dockerfile frontend does.

@@ -190,3 +190,16 @@ sys.stdout.buffer.write(data)
         for seed in ("0", "1", "2")
     }
     assert len(made) == 1
+
+
+def test_constraints_of_a_call_lie_under_those_of_each_op() -> None:
+    node = pyllb.image("alpine", filters=["b"]).run(["x"], name="own", export_cache=True)
+    every = pyllb.constraints(filters=["a"], name="all", description={"k": "v"}, ignore_cache=True, export_cache=False)
+    made = pyllb.dump(node, platform="linux/amd64", constraints=every)
+    image, run = (made.metadata[digest] for digest, _ in made.ops[:-1])
+    assert dict(image.description) == {"k": "v", "llb.customname": "all"}
+    assert dict(run.description) == {"k": "v", "llb.customname": "own"}
+    assert [(item.ignore_cache, item.export_cache) for item in (image, run)] == [(True, False), (True, True)]
+    tree = made.to_tree()
+    assert tree.count('filter: "a"') == 2
+    assert tree.index('filter: "a"') < tree.index('filter: "b"')
