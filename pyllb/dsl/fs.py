@@ -117,7 +117,7 @@ class FS(Started):
             site=here(),
         )
         output = self.output if readonly_root else make_output(op)  # the root sorts first, so its result is number 0
-        return FS(output, with_platform(self.meta, options), self.spec, op)
+        return FS(output, with_platform(self.meta, output), self.spec, op)
 
     def mount(self, target: str) -> FS:
         """The changed filesystem of the bind mount at target, of the `run` this is the result of.
@@ -130,8 +130,8 @@ class FS(Started):
         found = exec.find_mount(self.exec, target)
         assert self.exec is not None  # find_mount raises
         origin = self if found.origin is None else found.origin  # the root is this filesystem
-        meta = with_platform(origin.meta, self.exec.constraints)
-        return FS(self.exec.output_of(found), meta, origin.spec)
+        output = self.exec.output_of(found)
+        return FS(output, with_platform(origin.meta, output), origin.spec)
 
     def file(
         self,

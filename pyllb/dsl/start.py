@@ -73,7 +73,7 @@ class Started(Configured):
             internal=internal,
             resolve_digest=resolve_digest,
         )
-        return self._source(op, attrs.evolve(self.meta, image=op))
+        return self._source(op, attrs.evolve(self.meta, image=op, platform=None))
 
     def local(
         self,
@@ -423,11 +423,17 @@ class Started(Configured):
         )
 
     def _source(self, op: SourceOp, meta: Meta) -> Self:
-        return self.__class__(Output(op), with_platform(meta, op.constraints), self.spec)
+        output = Output(op)
+        return self.__class__(output, with_platform(meta, output), self.spec)
 
 
-def with_platform(meta: Meta, options: Constraints) -> Meta:
-    """A vertex made with a platform of its own hands it on, as Go's outputs do."""
-    if options.platform is None or options.platform == meta.platform:
+def with_platform(meta: Meta, output: Output | None) -> Meta:
+    """A vertex made with a platform of its own hands it on with its outputs, as Go's do.
+
+    An image's platform stays with the image: it lies under the one that the image's config says.
+    """
+    platform = None if output is None else output.vertex.constraints.platform
+    if output is None or platform is None or platform == meta.platform:
         return meta
-    return attrs.evolve(meta, platform=options.platform)
+    is_image = isinstance(output.vertex, SourceOp) and output.vertex.image is not None
+    return meta if is_image else attrs.evolve(meta, platform=platform)

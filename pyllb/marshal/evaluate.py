@@ -48,18 +48,12 @@ class Evaluator(Shown):
 
 def evaluate(meta: Meta, config: ImageConfig | None) -> Evaluated:
     """The values of meta laid over the config of the image under it."""
+    asked = None if meta.image is None else meta.image.constraints.platform
     if config is None:
-        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform)
+        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform or asked)
     user = config.user if meta.user is None else meta.user
-    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, _platform(meta, config))
-
-
-def _platform(meta: Meta, config: ImageConfig) -> Platform | None:
-    """The state's own, but that of the config, which says more, where it is only what the image was asked for."""
-    asked = meta.image.constraints.platform if meta.image is not None else None
-    if meta.platform is None or (asked is not None and asked.normalized() == meta.platform):
-        return config.platform or meta.platform
-    return meta.platform
+    platform = meta.platform or config.platform or asked
+    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, platform)
 
 
 def overlay(under: tuple[tuple[str, str], ...], over: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -238,6 +238,27 @@ STATES = [
     program("platform of a state", image(), state("platform", 0, "linux/aarch64"), run(1), run(2)),
     program("platform of a run", image(), run(0, platform="linux/arm"), run(1)),
     program("platform of the call", image(), run(), platform="windows/amd64"),
+    program(
+        "platform of a run with a read-only root",
+        image(),
+        run(0, bind("/m"), platform="linux/arm", readonly_root=True),
+        run(1),
+    ),
+    program(
+        "platform of a run with a read-only mount",
+        image(),
+        run(0, bind("/m", 0, readonly=True), platform="linux/arm"),
+        {"op": "mount", "on": 1, "target": "/m"},
+        run(2),
+    ),
+    program(
+        "platform of an image after a run with a read-only root",
+        image(platform="linux/arm64"),
+        state("platform", 0, "linux/s390x"),
+        run(1, bind("/m"), readonly_root=True),
+        run(2),
+        resolve={"alpine": {"config": {}}},
+    ),
     program("platform with everything", image(platform="windows(10.0.1+a)/amd64"), run()),
     *(
         program(f"config and {name}", image("golang"), *nodes, resolve={"golang": {"config": GOLANG, "user": "1000"}})
@@ -251,6 +272,20 @@ STATES = [
     ),
     program("config of windows", image("w"), run(), resolve={"w": {"config": WINDOWS}}),
     program("config and platforms", image("w", platform="windows/amd64"), run(), resolve={"w": {"config": WINDOWS}}),
+    program(
+        "platform of a config and another of its image",
+        image("w", platform="linux/amd64"),
+        state("dir", 0, "a"),
+        run(1),
+        resolve={"w": {"config": WINDOWS}},
+    ),
+    program(
+        "platform of a state and the same of its image",
+        image("w", platform="windows/amd64"),
+        state("platform", 0, "windows/amd64"),
+        run(1),
+        resolve={"w": {"config": WINDOWS}},
+    ),
     *(
         program(f"digest of {ref}", image(ref, resolve_digest=True), *nodes, resolve={ref: {"config": GOLANG}})
         for ref, nodes in (("golang:1", (run(),)), (f"golang:1@{SHA}", ()), ("b.io/a", (file(0, mkdir("a")),)))

@@ -279,10 +279,17 @@ def test_the_state_set_before_a_source_stays_and_its_platform_is_the_sources() -
 
 
 def test_a_source_with_a_platform_hands_it_on() -> None:
-    state = pyllb.image("a", platform="linux/arm/v6")
+    state = pyllb.git("host/n", platform="linux/arm/v6")
 
     assert state.meta.platform == Platform("linux", "arm", "v6")
-    assert pyllb.image("a").meta.platform is None
+    assert pyllb.git("host/n").meta.platform is None
+
+
+def test_an_image_keeps_its_platform_under_the_one_of_its_config() -> None:
+    state = pyllb.fs().platform("linux/arm64").image("a")
+
+    assert state.meta.platform is None
+    assert _op(state).constraints.platform == Platform("linux", "arm64")
 
 
 def test_only_an_image_lies_under_the_state() -> None:

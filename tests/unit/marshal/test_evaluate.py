@@ -62,7 +62,8 @@ def test_the_config_says_more_of_a_platform_than_what_the_image_was_asked_for() 
     asked = Platform("windows", "amd64")
     source = SourceOp(identifier="x", image=ImageSource("x"), constraints=Constraints(platform=asked))
     config = ImageConfig({}, (), "", "", Platform("windows", "amd64", "", "10.0"))
-    assert evaluate(Meta(image=source, platform=asked), config).platform == config.platform
+    assert evaluate(Meta(image=source), config).platform == config.platform
+    assert evaluate(Meta(image=source), None).platform == asked
 
 
 def test_without_a_config_the_directory_is_the_root_and_the_platform_is_left_open() -> None:
