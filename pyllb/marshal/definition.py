@@ -15,7 +15,6 @@ from pyllb.ir.constraints import LinuxResources, ProgressGroup
 from pyllb.ir.image import EMPTY_SPEC, ImageSpec
 from pyllb.marshal.check import check_digests, check_graph, check_locations, check_op, digest_of
 from pyllb.marshal.metadata import CUSTOM_NAME, OpMetadata
-from pyllb.marshal.vertex import DefinitionVertex, Input
 from pyllb.marshal.wire import message, varint
 from pyllb.value import Value
 
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from pyllb.ir.meta import Meta
     from pyllb.ir.ops import Output
     from pyllb.marshal.diff import DefinitionDiff
+    from pyllb.marshal.vertex import DefinitionVertex, Input
 
 _LOCAL = "local://"
 
@@ -197,6 +197,8 @@ class Definition(Value):
 
     def _vertices(self) -> dict[str, DefinitionVertex]:
         if not self._known:
+            from pyllb.marshal.vertex import DefinitionVertex
+
             data, last = dict(self.ops), self.ops[-1][0] if self.ops else ""
             for digest, op in self._parsed():
                 description = self.raw_metadata(digest).description
