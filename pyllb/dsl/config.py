@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import attrs
 
 from pyllb.dsl import check
 from pyllb.dsl.state import State
 from pyllb.errors import OptionError
-from pyllb.ir.image import Healthcheck, ImageSpec
+from pyllb.ir.image import Healthcheck, ImageSpec, rfc3339
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from typing import Self
 
+AnnotationPlace = Literal["manifest", "manifest-descriptor", "index", "index-descriptor"]
+
+_ANNOTATION_PLACES: tuple[AnnotationPlace, ...] = ("manifest", "manifest-descriptor", "index", "index-descriptor")
 _SIGNALS = frozenset(  # of Linux; what moby/sys/signal knows
     (
         *("ABRT", "ALRM", "BUS", "CHLD", "CLD", "CONT", "FPE", "HUP", "ILL", "INT", "IO", "IOT", "KILL", "PIPE"),
@@ -56,9 +60,19 @@ class Configured(State):
         pair = check.text("the name of a label", name), check.value_text(f"label {name!r}", value)
         return self._with_spec(attrs.evolve(self.spec, labels=_set(self.spec.labels, pair)))
 
-    def annotate(self, name: str, value: str) -> Self:
-        """Set an annotation of the image's manifest. Raises OptionError. Exporters: annotations."""
-        pair = check.text("the name of an annotation", name), check.value_text(f"annotation {name!r}", value)
+    def annotate(self, name: str, value: str, *, on: AnnotationPlace = "manifest") -> Self:
+        """Set an annotation of what an exporter writes.
+
+        on: "manifest", the image's; "index", of an output that has one (several platforms, or attestations); or how
+        the one above names them, "manifest-descriptor" and "index-descriptor". Raises OptionError.
+
+        Exporters: annotation.NAME, annotation-index.NAME and so on.
+        """
+        if re.search(r"\s", check.text("the name of an annotation", name)):
+            raise OptionError(f"the name of an annotation is {name!r}; it has no white space")
+        check.choice("on", on, _ANNOTATION_PLACES)
+        prefix = "annotation" if on == "manifest" else f"annotation-{on}"
+        pair = f"{prefix}.{name}", check.value_text(f"annotation {name!r}", value)
         return self._with_spec(attrs.evolve(self.spec, annotations=_set(self.spec.annotations, pair)))
 
     def expose(self, *ports: int | str) -> Self:
@@ -119,6 +133,41 @@ class Configured(State):
     def author(self, name: str) -> Self:
         """Set the image's author. Raises OptionError. Image config: author."""
         return self._with_spec(attrs.evolve(self.spec, author=check.text("author", name)))
+
+    def created(self, when: datetime | float) -> Self:
+        """Set when the image was made: a datetime, or seconds since the epoch; else it is the newest layer's time.
+
+        A solve with SOURCE_DATE_EPOCH makes a later time that one. Raises OptionError. Image config: created.
+        """
+        if when is None:
+            raise OptionError("created is None; write a datetime, or seconds since 1970-01-01 UTC")
+        return self._with_spec(attrs.evolve(self.spec, created=check.created("created", when)))
+
+    def history(
+        self,
+        created_by: str,
+        *,
+        comment: str = "",
+        author: str = "",
+        created: datetime | float | None = None,
+        empty_layer: bool = True,
+    ) -> Self:
+        """Add an entry to the image's history, after the base image's and those added before.
+
+        created_by: the command. created: a datetime, or seconds since the epoch; None is the time of the layer.
+        empty_layer: False makes it the entry of the next layer; layers without one get the daemon's, which names the
+        op. Raises OptionError. Image config: history.
+        """
+        entry: list[tuple[str, str | bool]] = []
+        when = check.created("created", created)
+        if when is not None:
+            entry.append(("created", rfc3339(when)))
+        entry.append(("created_by", check.text("created_by", created_by)))
+        texts = (("author", author), ("comment", comment))
+        entry += ((name, text) for name, text in texts if check.value_text(name, text))
+        if check.flag("empty_layer", empty_layer):
+            entry.append(("empty_layer", True))
+        return self._with_spec(attrs.evolve(self.spec, history=(*self.spec.history, tuple(entry))))
 
     def _with_spec(self, spec: ImageSpec) -> Self:
         return self.__class__(self.output, self.meta, spec, self.exec)

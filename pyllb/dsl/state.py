@@ -127,7 +127,8 @@ class State:
     def shell(self, *argv: str) -> Self:
         """Set what runs the commands to come that are one string: `shell("/bin/bash", "-euo", "pipefail", "-c")`.
 
-        The string becomes the last argument. Raises OptionError.
+        The string becomes the last argument. Raises OptionError. Image config: Shell, unless it is the usual
+        `/bin/sh -c`.
         """
         return self._with_meta(attrs.evolve(self.meta, shell=check.argv("shell", argv)))
 

@@ -43,7 +43,8 @@ class Healthcheck(Value):
 class ImageSpec(Value):
     """What the build sets in the image config; None and empty leave the base image's value.
 
-    annotations: (key, value) pairs of the manifest.
+    annotations: pairs of an exporter's attributes, such as ("annotation.title", ...) for the manifest's title. created:
+    unix nanoseconds. history: entries to add, each as the pairs of its JSON object.
     """
 
     entrypoint: tuple[str, ...] | None = None
@@ -56,9 +57,20 @@ class ImageSpec(Value):
     onbuild: tuple[str, ...] = ()
     author: str = ""
     annotations: tuple[tuple[str, str], ...] = ()
+    created: int | None = None
+    history: tuple[tuple[tuple[str, str | bool], ...], ...] = ()
 
 
 EMPTY_SPEC = ImageSpec()
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """A time since the epoch as image configs have it, in UTC, as Go writes it: without zeros at the end."""
+    from datetime import UTC, datetime, timedelta  # here: few builds set times, and start-up is measured
+
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    text = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%S")
+    return text + (f".{rest:09d}".rstrip("0") if rest else "") + "Z"
 
 
 @attrs.frozen(eq=False, repr=False)

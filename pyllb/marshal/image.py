@@ -9,14 +9,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from pyllb.ir.image import JSON, Healthcheck, ImageConfig, ImageSpec
-from pyllb.ir.meta import Meta
+from pyllb.ir.image import JSON, Healthcheck, ImageConfig, ImageSpec, rfc3339
+from pyllb.ir.meta import DEFAULT_SHELL, Meta
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
 from pyllb.marshal.evaluate import DEFAULT_PATH, Evaluated, overlay
 
 # How the base image itself was made, which says nothing of this one. The exporter writes rootfs and the history of
-# new layers itself, and takes the time of creation from the newest layer when there is none.
+# new layers itself, and takes the time of creation from the newest layer when there is none. The base's history stays,
+# as its layers do.
 _NOT_INHERITED = ("container", "container_config", "created", "docker_version", "id", "parent", "rootfs")
 
 
@@ -38,8 +39,16 @@ def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platfor
     _platform(top, target)
     top["config"] = inner
     top["rootfs"] = {"type": "layers", "diff_ids": []}
+    if node.meta.shell != DEFAULT_SHELL:
+        inner["Shell"] = list(node.meta.shell)
     if node.spec.author:
         top["author"] = node.spec.author
+    if node.spec.created is not None:
+        top["created"] = rfc3339(node.spec.created)
+    if node.spec.history:
+        known = top.get("history")
+        added: list[JSON] = [dict(entry) for entry in node.spec.history]
+        top["history"] = [*known, *added] if isinstance(known, list) else added
     return json.dumps(top, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 

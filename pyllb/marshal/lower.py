@@ -51,7 +51,7 @@ class Lowered(Value):
     """What one marshal call gives.
 
     locals: one per name. image: the image config as JSON for exporters; None when the definition is empty and nothing
-    was said of the image. annotations: of the manifest.
+    was said of the image. annotations: exporters' attributes.
     """
 
     definition: Definition

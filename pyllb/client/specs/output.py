@@ -96,12 +96,12 @@ class Export(Value):
     def entry(self, annotations: Iterable[tuple[str, str]] = ()) -> tuple[str, dict[str, str]]:
         """The exporter's type and attributes, as the daemon takes them.
 
-        annotations: of the image's manifest, for an exporter that makes an OCI one; the user's own attribute counts
-        more.
+        annotations: attributes of what the build says of the image, for an exporter that makes an OCI one; the user's
+        own attribute counts more.
         """
         attributes = {}
         if self.type in ("image", "registry", "oci"):
-            attributes = {f"annotation.{key}": value for key, value in annotations}
+            attributes = dict(annotations)
         attributes |= dict(self.attributes)
         if self.type != "registry":
             return self.type, attributes

@@ -113,7 +113,7 @@ def test_a_registry_output_is_an_image_that_is_pushed() -> None:
 
 
 def test_annotations_go_with_images_and_the_users_own_counts_more() -> None:
-    annotations = [("title", "from the build"), ("other", "x")]
+    annotations = [("annotation.title", "from the build"), ("annotation.other", "x")]
     image = Export("image", attributes={"annotation.title": "from the user"})
     assert image.entry(annotations)[1] == {"annotation.title": "from the user", "annotation.other": "x"}
     assert Export("local", "out").entry(annotations)[1] == {}

@@ -82,7 +82,7 @@ def test_the_image_config_is_collected() -> None:
     assert (spec.volumes, spec.stop_signal, spec.onbuild) == (("/data",), "SIGINT", ("RUN true",))
     test = ("CMD-SHELL", "curl -f localhost")
     assert spec.healthcheck == Healthcheck(test=test, interval=90 * 10**9, timeout=500_000_000, retries=3)
-    assert (spec.author, spec.annotations) == ("me", (("x", "y"),))
+    assert (spec.author, spec.annotations) == ("me", (("annotation.x", "y"),))
     assert state.run("x").spec is spec
 
 

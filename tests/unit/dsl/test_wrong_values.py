@@ -49,6 +49,15 @@ ROWS: dict[str, Row] = {
     "an image that is None": (lambda: any_.image(None), RefError, ("None",)),
     "an image that is a filesystem": (lambda: any_.image(IMAGE), RefError, ("<FS docker-image://",)),
     "a git ref with a subdir": (lambda: pyllb.git("h/n", ref="v1:d"), OptionError, ("ref='v1', subdir='d'",)),
+    "an annotation of nothing": (
+        lambda: any_.image("a").annotate("a", "b", on="manifests"),
+        OptionError,
+        ("'manifests'", "did you mean 'manifest'?"),
+    ),
+    "an annotation with white space": (lambda: IMAGE.annotate("a b", "c"), OptionError, ("'a b'", "white space")),
+    "a history entry of nothing": (lambda: IMAGE.history(""), OptionError, ("created_by is empty",)),
+    "a time of creation that is None": (lambda: any_.image("a").created(None), OptionError, ("created is None",)),
+    "a time of creation that is text": (lambda: any_.image("a").created("now"), OptionError, ("'now'", "datetime")),
     "a bundle of http": (
         lambda: pyllb.git("h/n", bundle="https://a/b", checksum="a" * 40),
         OptionError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -157,4 +158,38 @@ def test_the_platform_of_the_state_is_that_of_the_image() -> None:
 
 def test_annotations_are_handed_on_and_are_no_part_of_the_config() -> None:
     node = pyllb.fs().mkdir("/a").annotate("org.opencontainers.image.title", "t")
-    assert lowered(node).annotations == (("org.opencontainers.image.title", "t"),)
+    assert lowered(node).annotations == (("annotation.org.opencontainers.image.title", "t"),)
+
+
+def test_an_annotation_is_for_one_of_four_places() -> None:
+    node = pyllb.image("base").annotate("a", "1").annotate("a", "2", on="index")
+    node = node.annotate("a", "3", on="manifest-descriptor").annotate("a", "4", on="index-descriptor").annotate("a", "")
+    assert dict(lowered(node).annotations) == {
+        "annotation-index.a": "2",
+        "annotation-manifest-descriptor.a": "3",
+        "annotation-index-descriptor.a": "4",
+        "annotation.a": "",
+    }
+
+
+def test_history_comes_after_that_of_the_base_and_keeps_its_order() -> None:
+    node = base().history("one", created=1.5).history("two", comment="c", author="a", empty_layer=False)
+    assert config(node)["history"] == [
+        *BASE["history"],
+        {"created": "1970-01-01T00:00:01.5Z", "created_by": "one", "empty_layer": True},
+        {"created_by": "two", "author": "a", "comment": "c"},
+    ]
+    assert config(pyllb.fs().history("x"))["history"] == [{"created_by": "x", "empty_layer": True}]
+
+
+def test_the_time_of_creation_is_the_builds_own() -> None:
+    assert "created" not in config(base())
+    assert config(base().created(0))["created"] == "1970-01-01T00:00:00Z"
+    assert config(base().created(-1))["created"] == "1969-12-31T23:59:59Z"
+    when = datetime(2024, 2, 29, 12, 0, 0, 120, tzinfo=timezone(timedelta(hours=1)))
+    assert config(base().created(when))["created"] == "2024-02-29T11:00:00.00012Z"
+
+
+def test_a_shell_that_is_not_the_usual_one_is_in_the_config() -> None:
+    assert config(base().shell("/bin/zsh", "-c"))["config"]["Shell"] == ["/bin/zsh", "-c"]
+    assert "Shell" not in config(pyllb.fs().mkdir("/a"))["config"]
