@@ -210,7 +210,9 @@ def _op(state: FS) -> SourceOp:
             ("source.git.fullurl", *SSH_CAPS),
         ),
         (
-            pyllb.git("host/n", checksum=COMMIT, fetch_by_commit=True, bundle=f"docker-image+blob://x@{SHA}", subdir=None),
+            pyllb.git(
+                "host/n", checksum=COMMIT, fetch_by_commit=True, bundle=f"docker-image+blob://x@{SHA}", subdir=None
+            ),
             "git://host/n",
             {
                 **GIT,
