@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import attrs
 
@@ -57,6 +57,7 @@ class CacheMount(Shown):
 class TmpfsMount(Shown):
     """An empty in-memory filesystem for one command. size: upper bound in bytes, 0 is the kernel's default."""
 
+    source: ClassVar[None] = None  # as if it were a mount of scratch
     target: str
     size: int = 0
 

@@ -14,7 +14,7 @@ from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.files import Chain, FileAction
 from pyllb.ir.image import ImageSpec
 from pyllb.ir.meta import Meta
-from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount, TmpfsMount
+from pyllb.ir.mounts import BindMount, PlacedMount, SecretMount, SshMount
 from pyllb.ir.record import constructor
 from pyllb.ir.site import NOWHERE, Site
 from pyllb.value import Shown, Value
@@ -110,7 +110,7 @@ class ExecOp(Shown):
 
     def inputs(self) -> tuple[Output, ...]:
         """Sources of the sorted mounts, each output object once (Go's ExecOp.Inputs)."""
-        found = [m.source for m in self.mounts if not isinstance(m, TmpfsMount) and m.source is not None]
+        found = [m.source for m in self.mounts if m.source is not None]
         return tuple(found) if len(found) < 2 else tuple(unique(iter(found)))
 
     def output_of(self, mount: PlacedMount) -> Output | None:

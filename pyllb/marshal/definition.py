@@ -119,10 +119,9 @@ class Definition(Value):
         for _, op in self.ops:
             yield b"\x0a" + varint(len(op))
             yield op
-        for digest, meta in self._metadata.items():
-            yield _entry(b"\x12", digest, meta)
+        yield from _entries(b"\x12", self._metadata)
         if self._infos or self._locations:
-            locations = [_entry(b"\x0a", digest, found) for digest, found in self._locations.items()]
+            locations = _entries(b"\x0a", self._locations)
             locations += [message(b"\x12", info) for info in self._infos]
             yield b"\x1a" + varint(sum(map(len, locations)))
             yield from locations
@@ -350,11 +349,15 @@ class Definition(Value):
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
 
 
-def _entry(tag: bytes, digest: str, value: bytes) -> bytes:
-    """One entry of a map by digest."""
-    size = varint(len(value))
-    # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
-    return tag + varint(74 + len(size) + len(value)) + b"\x0a\x47" + digest.encode() + b"\x12" + size + value
+def _entries(tag: bytes, values: Mapping[str, bytes]) -> list[bytes]:
+    """The entries of a map by digest."""
+    parts = []
+    for digest, value in values.items():
+        size = len(value)
+        length = varint(size)
+        # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
+        parts.append(tag + varint(74 + len(length) + size) + b"\x0a\x47" + digest.encode() + b"\x12" + length + value)
+    return parts
 
 
 def _canonical(read: ops_pb2.OpMetadata) -> bytes:

@@ -74,10 +74,8 @@ class ExecEncoder(Shown):
 
     def _meta(self, meta: Meta) -> tuple[bytes, _Shared]:
         """The env of a meta, and the rest of it, which most often differs in nothing from the meta before."""
-        known = (
-            *(meta.image, meta.dirs, meta.user, meta.platform, meta.network, meta.security, meta.hostname),
-            *(meta.extra_hosts, meta.ulimits, meta.cgroup_parent),
-        )
+        process = meta.dirs, meta.user, meta.network, meta.security, meta.hostname, meta.extra_hosts, meta.ulimits
+        known = meta.image, meta.platform, meta.cgroup_parent, process
         shared = self._shared.get(known)
         if shared is None:
             state = self.evaluator.of(meta)

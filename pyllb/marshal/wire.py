@@ -8,10 +8,12 @@ field number times 8, plus 0 for integers and 2 for text, bytes and messages.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 _SMALL = tuple(bytes((n,)) for n in range(128))
 
 
+@lru_cache(maxsize=4096)  # most are sizes of equal things; 0.04 us, and 0.15 us when it has two bytes to make
 def varint(value: int) -> bytes:
     """An integer; a negative one takes ten bytes, as int32 and int64 do."""
     if 0 <= value < 128:
