@@ -39,6 +39,8 @@ class Evaluator(Shown):
 
     def env(self, meta: Meta) -> tuple[tuple[str, str], ...]:
         """The environment of a meta alone."""
+        if not self.configs:
+            return meta.env
         config = self._config(meta)
         return meta.env if config is None else overlay(config.env, meta.env)
 

@@ -157,7 +157,11 @@ def _modes(meta: Meta) -> bytes:
 
 
 def _env(pairs: tuple[tuple[str, str], ...]) -> bytes:
-    return texts(b"\x12", [f"{name}={value}" for name, value in pairs])
+    fields = b""
+    for name, value in pairs:
+        data = f"{name}={value}".encode()
+        fields += b"\x12" + varint(len(data)) + data
+    return fields
 
 
 def _proxy(proxy: ProxyEnv) -> bytes:
