@@ -10,7 +10,7 @@ Nothing here loads grpc before something connects, and each name loads only what
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pyllb.client.address import Address, default_addresses, find_address, parse_address
+    from pyllb.client.address import Address, find_address, parse_address
     from pyllb.client.client import Client, solve
     from pyllb.client.compile import Resolver, compile_node, dump
     from pyllb.client.result import CacheUse, Result, Step
@@ -29,7 +29,6 @@ __all__ = [
     "Sink",
     "Step",
     "compile_node",
-    "default_addresses",
     "dump",
     "find_address",
     "parse_address",
@@ -47,7 +46,6 @@ _HOMES = {
     "Sink": "sink",
     "Step": "result",
     "compile_node": "compile",
-    "default_addresses": "address",
     "dump": "compile",
     "find_address": "address",
     "parse_address": "address",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import socket
 import stat
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import attrs
 
+from pyllb.engine.discovery import require
+from pyllb.engine.probe import FRAME_HEADER, HELLO, SETTINGS
 from pyllb.errors import ConnectError, NotThereYet, UsageError
 from pyllb.value import Value
 
@@ -23,11 +24,6 @@ _LATER = (
     *("docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh", "npipe", "docker"),
     *("tcp+tls", "https", "fd"),
 )
-_ROOTFUL = "unix:///run/buildkit/buildkitd.sock"
-# The client's preface and an empty SETTINGS frame (RFC 9113 sections 3.4 and 6.5); a server answers with its own.
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-_FRAME_HEADER = 9
-_SETTINGS = 4
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -95,8 +91,8 @@ class Address(Value):
         with self.dial(timeout) as connection:
             connection.settimeout(timeout)
             try:
-                connection.sendall(_HELLO)
-                header = _read(connection, _FRAME_HEADER)
+                connection.sendall(HELLO)
+                header = _read(connection, FRAME_HEADER)
             except TimeoutError as error:
                 message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
                 raise ConnectError(message, address=self.text) from error
@@ -107,7 +103,7 @@ class Address(Value):
         self._check_hello(header)
 
     def _check_hello(self, header: bytes) -> None:
-        if len(header) == _FRAME_HEADER and header[3] == _SETTINGS:
+        if len(header) == FRAME_HEADER and header[3] == SETTINGS:
             return
         if header.startswith(b"HTTP/1"):
             what = "speaks HTTP/1, not HTTP/2; Docker's own socket, say, is not buildkitd's"
@@ -169,25 +165,9 @@ def _port(parts: SplitResult) -> int:
         return 0
 
 
-def default_addresses(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """The addresses tried when none is named: the rootful socket, then the rootless one of this user.
+def find_address(addr: str | None = None) -> Address:
+    """addr when it is given, else BUILDKIT_HOST, else where a daemon answers: BuildKit's usual sockets, pyllb's engine.
 
-    environ: None means this process'. buildctl 0.33.1 tries the first only.
+    Raises UsageError and NotThereYet for what is no address, NoDaemonError when there is none.
     """
-    values = os.environ if environ is None else environ
-    runtime = values.get("XDG_RUNTIME_DIR")
-    rootless = (f"unix://{runtime}/buildkit/buildkitd.sock",) if runtime else ()
-    return (_ROOTFUL, *rootless)
-
-
-def find_address(addr: str | None = None, environ: Mapping[str, str] | None = None) -> Address:
-    """addr when it is given, else BUILDKIT_HOST, else the first default socket that exists, else the rootful one.
-
-    environ: None means this process'. Raises as parse_address does.
-    """
-    values = os.environ if environ is None else environ
-    named = addr or values.get("BUILDKIT_HOST")
-    if named:
-        return parse_address(named)
-    addresses = [parse_address(text) for text in default_addresses(values)]
-    return next((address for address in addresses if os.path.exists(address.path)), addresses[0])
+    return parse_address(require(addr))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import socket
-from urllib.parse import urlsplit
 
-# The client's preface and an empty SETTINGS frame (RFC 9113 sections 3.4 and 6.5).
-_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
-_FRAME_HEADER = 9
-_SETTINGS = 4
+# The client's preface and an empty SETTINGS frame (RFC 9113 sections 3.4 and 6.5); a server answers with its own.
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+FRAME_HEADER = 9
+SETTINGS = 4
 
 
 def answers(address: str, *, timeout: float = 2.0) -> bool:
@@ -19,11 +18,11 @@ def answers(address: str, *, timeout: float = 2.0) -> bool:
     """
     try:
         with _connect(address, timeout) as connection:
-            connection.sendall(_HELLO)
+            connection.sendall(HELLO)
             header = b""
-            while len(header) < _FRAME_HEADER and (more := connection.recv(_FRAME_HEADER - len(header))):
+            while len(header) < FRAME_HEADER and (more := connection.recv(FRAME_HEADER - len(header))):
                 header += more
-            return len(header) == _FRAME_HEADER and header[3] == _SETTINGS
+            return len(header) == FRAME_HEADER and header[3] == SETTINGS
     except OSError:
         return False
 
@@ -31,6 +30,8 @@ def answers(address: str, *, timeout: float = 2.0) -> bool:
 def _connect(address: str, timeout: float) -> socket.socket:
     scheme, _, rest = address.partition("://")
     if scheme == "tcp":
+        from urllib.parse import urlsplit
+
         parts = urlsplit(address)
         return socket.create_connection((parts.hostname or "", parts.port or 0), timeout)
     if scheme != "unix":

@@ -22,7 +22,7 @@ ROOMS: dict[str, set[str]] = {
     "dsl": {"ir", "errors", "value"},
     "marshal": {"ir", "_pb", "errors", "value"},
     "session": {"_pb", "errors", "value"},
-    "client": {"marshal", "session", "ir", "_pb", "errors", "status", "value"},
+    "client": {"marshal", "session", "engine", "ir", "_pb", "errors", "status", "value"},
     "engine": {"errors", "value"},
     "progress": {"errors", "status", "value"},
     "cli": {"client", "dsl", "engine", "errors", "ir", "marshal", "progress", "session", "status", "value"},

@@ -111,7 +111,7 @@ def test_a_sink_hears_all_and_is_closed_once(client: Client, nonce: str) -> None
 def test_a_sink_is_closed_when_an_option_is_wrong_too(client: Client) -> None:
     heard = Heard()
     with pytest.raises(UsageError):
-        client.solve(fs(), output="nonsense", progress=heard)
+        client.solve(fs(), output="type=nonsense", progress=heard)
     assert heard.closed == 1
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pyllb.client.address import default_addresses, find_address, parse_address
-from pyllb.errors import ConnectError, NotThereYet, UsageError
+from pyllb.client.address import find_address, parse_address
+from pyllb.errors import ConnectError, NoDaemonError, NotThereYet, UsageError
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,18 @@ def test_the_schemes_that_buildctl_knows_more_are_not_there_yet(scheme: str) -> 
         parse_address(f"{scheme}://x")
 
 
-def test_an_address_is_found_in_this_order(tmp_path: Path) -> None:
-    environ = {"BUILDKIT_HOST": "tcp://env:1", "XDG_RUNTIME_DIR": str(tmp_path)}
-    assert find_address("tcp://arg:1", environ).host == "arg"
-    assert find_address(None, environ).host == "env"
-    del environ["BUILDKIT_HOST"]
-    assert default_addresses(environ)[1] == f"unix://{tmp_path}/buildkit/buildkitd.sock"
+def test_an_address_is_found_as_the_command_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BUILDKIT_HOST", "tcp://env:1")
+    assert find_address("tcp://arg:1").host == "arg"
+    assert find_address().host == "env"
+    monkeypatch.delenv("BUILDKIT_HOST")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setenv("PYLLB_ENGINE_HOME", str(tmp_path))
     if not Path("/run/buildkit/buildkitd.sock").exists():
-        assert find_address(None, environ).path == "/run/buildkit/buildkitd.sock"
-        (tmp_path / "buildkit").mkdir()
-        (tmp_path / "buildkit" / "buildkitd.sock").touch()
-        assert find_address(None, environ).path == f"{tmp_path}/buildkit/buildkitd.sock"
+        with pytest.raises(NoDaemonError) as caught:
+            find_address()
+        assert f"{tmp_path}/run/buildkitd.sock" in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 3
 
 
 def test_a_dialled_socket_is_connected_and_blocks() -> None:
