@@ -19,8 +19,8 @@ class Site:
     """What a server has, and what it was asked for.
 
     url: "http://127.0.0.1:PORT". files: path to content. headers: of every answer. password: the whole Authorization
-    header without which nothing is given, "" is none. repositories: the directory of bare git repositories, below
-    /git/. asked: method, path and headers of each request, header names in lower case.
+    header without which nothing is given, its first word in any case; "" is none. repositories: the directory of bare
+    git repositories, below /git/. asked: method, path and headers of each request, header names in lower case.
     """
 
     url: str = ""
@@ -42,7 +42,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         site, path = self.server.site, urlsplit(self.path).path
         site.asked.append((self.command, path, {name.lower(): value for name, value in self.headers.items()}))
-        if site.password and self.headers.get("Authorization") != site.password:
+        scheme, _, given = self.headers.get("Authorization", "").partition(" ")
+        if site.password and f"{scheme.capitalize()} {given}" != site.password:
             self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="test"'})
         elif site.repositories and path.startswith("/git/"):
             self._git(site.repositories)
