@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
+import attrs
+
 from pyllb.dsl import actions, check, exec
 from pyllb.dsl.constraints import constraints
 from pyllb.dsl.start import Started, with_platform
@@ -12,7 +14,7 @@ from pyllb.errors import OptionError
 from pyllb.ir.files import Chain, FileAction
 from pyllb.ir.meta import EMPTY_META
 from pyllb.ir.mounts import Mount
-from pyllb.ir.ops import FileOp, Output, make_exec, make_output
+from pyllb.ir.ops import FileOp, Output, made_for, make_exec, make_output
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
@@ -246,6 +248,21 @@ class FS(Started):
             always_replace=always_replace,
         )
         return self.file(action, name=name)
+
+    def reset(self, other: FS) -> FS:
+        """This filesystem with the values of other: its env, user and all else that commands and the image get.
+
+        The platform is the one that this filesystem was made for by name, and then the directory is other's too; else
+        the platform is other's and the directory is `/`. Raises OptionError.
+
+        Mirrors client/llb State.Reset (BuildKit 0.33.1).
+        """
+        if not isinstance(other, FS):
+            raise OptionError(f"reset is given {check.show(other)}; write a filesystem")
+        own = None if self.output is None else made_for(self.output.vertex)
+        if own is None:
+            return FS(self.output, attrs.evolve(other.meta, dirs=("/",)), other.spec)
+        return FS(self.output, attrs.evolve(other.meta, platform=own.normalized()), other.spec)
 
     def requires(
         self,

@@ -20,6 +20,7 @@ from pyllb.ir.site import NOWHERE, Site
 from pyllb.value import Shown, Value
 
 if TYPE_CHECKING:
+    from pyllb.ir.platform import Platform
     from pyllb.ir.rare import BuildOp, EncodedOp, PassthroughOp
 
 
@@ -185,6 +186,14 @@ class Node(Protocol):
     def meta(self) -> Meta: ...
     @property
     def spec(self) -> ImageSpec: ...
+
+
+def made_for(vertex: Vertex) -> Platform | None:
+    """The platform that a vertex was made for by name, which its results carry; None when it names none."""
+    if isinstance(vertex, SourceOp | ExecOp):
+        return vertex.constraints.platform
+    carried: Platform | None = getattr(vertex, "platform", None)  # of an op that was read from a definition
+    return carried
 
 
 def unique(outputs: Iterator[Output]) -> Iterator[Output]:

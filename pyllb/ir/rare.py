@@ -12,6 +12,7 @@ from pyllb.value import Shown
 
 if TYPE_CHECKING:
     from pyllb.ir.ops import Output
+    from pyllb.ir.platform import Platform
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -59,7 +60,8 @@ class EncodedOp(Shown):
     """An op that was marshalled before, kept as its bytes. Mirrors client/llb.DefinitionOp.
 
     reads: what its inputs mean. caps, constraints, metadata: what stood beside it, read and as it stood. places: each a
-    file of its source map and where in it, encoded. identifier, attributes: of a source; else empty.
+    file of its source map and where in it, encoded. identifier, attributes: of a source; else empty. platform: None
+    where it has none.
     """
 
     digest: str
@@ -72,6 +74,7 @@ class EncodedOp(Shown):
     places: tuple[tuple[bytes, bytes], ...] = attrs.field(default=(), repr=False)
     identifier: str = ""
     attributes: tuple[tuple[str, str], ...] = ()
+    platform: Platform | None = None
 
     @property
     def site(self) -> Site:

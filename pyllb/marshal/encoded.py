@@ -69,6 +69,7 @@ def _vertex(definition: Definition, digest: str, made: dict[str, EncodedOp], met
         places=definition.encoded_places(digest),
         identifier=source.identifier,
         attributes=tuple(sorted(source.attrs.items())),
+        platform=vertex.platform,
     )
 
 

@@ -70,6 +70,8 @@ func (b *builder) node(n Node) (llb.State, error) {
 		return st.AddEnv(n.Key, n.Value), nil
 	case "dir":
 		return st.Dir(n.Value), nil
+	case "reset":
+		return st.Reset(b.states[n.States[0]]), nil
 	case "user":
 		return st.User(n.Value), nil
 	case "hostname":

@@ -187,8 +187,16 @@ def _state(drawing: Drawing) -> Fields:
         {"op": "extra_host", "key": "h", "value": drawing.pick("10.0.0.1", "::1", "fe80::0:1")},
         {"op": "cgroup_parent", "value": "cg"},
         {"op": "platform", "value": drawing.pick(*PLATFORMS)},
+        _reset(drawing),
     )
     return {**fields, "on": on}
+
+
+def _reset(drawing: Drawing) -> Fields:
+    """Go asks a resolved image for its platform only when it is marshalled, and then resets it as one without."""
+    if any("platform" in node for node in drawing.nodes if node["op"] == "image"):
+        return {"op": "dir", "value": "/"}
+    return {"op": "reset", "states": [drawing.random.randrange(len(drawing.nodes))]}
 
 
 def _run(drawing: Drawing) -> Fields:

@@ -94,6 +94,8 @@ def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
     match op:
         case "scratch":
             return pyllb.fs()
+        case "reset":
+            return base.reset(made[fields["states"][0]])
         case "build":
             return base.solve_definition(fields.pop("filename", None), **_constraints(fields))
         case "env":

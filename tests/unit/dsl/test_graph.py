@@ -65,6 +65,15 @@ def test_a_definition_in_a_file_is_solved_with_the_values_of_its_filesystem() ->
     assert repr(base.solve_definition()).startswith("<FS build of buildkit.llb.definition at ")
 
 
+def test_a_filesystem_that_is_reset_has_the_values_of_another() -> None:
+    other = image("a", platform="linux/arm64").env(A="1").dir("/w").label("l", "1")
+    made = image("b").env(B="1").reset(other)
+    assert (made.meta.env, made.meta.dirs, made.spec) == ((("A", "1"),), ("/",), other.spec)
+    assert made.meta.platform == other.meta.platform
+    named = image("b", platform="linux/386").reset(other).meta
+    assert (named.dirs, str(named.platform)) == (("/w",), "linux/386")
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -79,6 +88,7 @@ def test_a_definition_in_a_file_is_solved_with_the_values_of_its_filesystem() ->
         (lambda: passthrough(id="x"), "write at least one"),
         (lambda: fs().solve_definition(), "on an empty filesystem"),
         (lambda: image("a").solve_definition(""), "filename is empty"),
+        (lambda: any_.image("a").reset("b"), "reset is given 'b'"),
         (lambda: any_.merge(image("a"), "b"), "write filesystems"),
         (lambda: any_.diff(image("a"), None), "write filesystems"),
     ],
