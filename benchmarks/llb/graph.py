@@ -17,8 +17,6 @@ from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, lower
 
-HERE = Path(__file__).resolve()
-
 
 def graph(shape: str, n: int) -> FS:
     """N execs, each on the one before (chain), or side by side and merged (wide)."""
@@ -40,7 +38,7 @@ def graph(shape: str, n: int) -> FS:
 
 def own_text(filename: str) -> str | None:
     """The text of this file alone, as a command knows that of the build file alone."""
-    return HERE.read_text() if Path(filename).resolve() == HERE else None
+    return Path(__file__).read_text() if filename == __file__ else None
 
 
 def marshal(node: FS) -> Definition:

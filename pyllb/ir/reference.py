@@ -19,7 +19,10 @@ _PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
 _PATH = rf"{_PATH_PART}(?:/{_PATH_PART})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-_REFERENCE = rf"({_DOMAIN})/({_PATH})(?::({_TAG}))?(?:@({_DIGEST}))?\Z"
+# In three parts, of which "golang:1.25" needs the middle one alone: to compile all of them is 0.5 ms of the start.
+_DOMAIN_ONLY = rf"{_DOMAIN}\Z"
+_NAMED = rf"({_PATH})(?::({_TAG}))?\Z"
+_DIGEST_ONLY = rf"{_DIGEST}\Z"
 _HEX = {"sha256": 64, "sha384": 96, "sha512": 128}
 _MAX_PATH = 255
 _EXAMPLE = "write NAME, NAME:TAG or NAME@sha256:..., such as 'golang:1.25' or 'registry.example.com/team/app:1'"
@@ -44,7 +47,7 @@ def parse_reference(text: str) -> Reference:
 
     A tag and a digest are both kept; `latest` is added only where there is neither. Raises RefError.
     """
-    if re.match(r"[a-f0-9]{64}\Z", text):
+    if len(text) == 64 and re.match(r"[a-f0-9]{64}\Z", text):
         raise RefError(f"{text!r} is not an image reference but 64 hex digits; write NAME@sha256: before them")
     domain, rest = _split_domain(text)
     path = rest.partition(":")[0]
@@ -52,15 +55,17 @@ def parse_reference(text: str) -> Reference:
         name = text.partition(":")[0] if path.startswith("library/") else path
         lower = text.replace(name, name.lower(), 1)
         raise RefError(f"{text!r} is not an image reference: its name has upper-case letters; write {lower!r}")
-    match = re.match(_REFERENCE, f"{domain}/{rest}")
-    if match is None:
+    named, at, digest = rest.partition("@")
+    match = re.match(_NAMED, named)
+    known = domain == "docker.io" or re.match(_DOMAIN_ONLY, domain)
+    if match is None or not known or (at and not re.match(_DIGEST_ONLY, digest)):
         raise RefError(f"{text!r} is not an image reference; {_why(text)}")
-    tag, digest = match.group(3) or "", match.group(4) or ""
-    if len(match.group(2)) > _MAX_PATH:
+    name, tag = match.group(1), match.group(2) or ""
+    if len(name) > _MAX_PATH:
         raise RefError(f"{text!r} is not an image reference: its name has more than {_MAX_PATH} characters")
     if digest:
         parse_digest(digest)
-    return Reference(match.group(1), match.group(2), tag or ("" if digest else "latest"), digest)
+    return Reference(domain, name, tag or ("" if digest else "latest"), digest)
 
 
 def parse_digest(text: str) -> str:
