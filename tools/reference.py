@@ -1,4 +1,4 @@
-"""Makes docs/reference/dsl.md and command.md from the docstrings and from the command's own help.
+"""Makes docs/reference: dsl.md from the docstrings, command.md from the command's own help, llb.md from options.py.
 
 Usage: python tools/reference.py [--check]. A house test runs it with --check.
 """
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import click
+from options import llb
 
 import pyllb
 from pyllb.cli.command import group
@@ -107,7 +108,7 @@ def walk(one: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str,
 
 def main() -> None:
     stale = []
-    for name, text in (("dsl.md", dsl()), ("command.md", command())):
+    for name, text in (("dsl.md", dsl()), ("command.md", command()), ("llb.md", llb())):
         path = FOLDER / name
         if "--check" not in sys.argv:
             path.write_text(text)
