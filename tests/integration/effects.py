@@ -95,20 +95,21 @@ def files(client: Client, node: FS, **options: Any) -> dict[str, bytes]:
 
 @attrs.frozen
 class Image:
-    """An exported image: its config and its manifest, as they were written."""
+    """An exported image: its config, its manifest and what names that in the layout's index, as they were written."""
 
     config: dict[str, Any]
     manifest: dict[str, Any]
+    descriptor: dict[str, Any]
 
 
-def image_of(client: Client, node: FS, *, more: str = "", **options: Any) -> Image:
-    """Solve it to an OCI archive, and return what that says. more: attributes of the exporter."""
+def image_of(client: Client, node: FS, **options: Any) -> Image:
+    """Solve it to an OCI archive, and return what that says."""
     with tempfile.TemporaryDirectory() as place:
-        client.solve(node, output=f"type=oci,dest={place}/image.tar{more}", **options)
+        client.solve(node, output=f"type=oci,dest={place}/image.tar", **options)
         with tarfile.open(f"{place}/image.tar") as archive:
-            index = _document(archive, "index.json")
-            manifest = _blob(archive, index["manifests"][0])
-            return Image(_blob(archive, manifest["config"]), manifest)
+            (descriptor,) = _document(archive, "index.json")["manifests"]
+            manifest = _blob(archive, descriptor)
+            return Image(_blob(archive, manifest["config"]), manifest, descriptor)
 
 
 def _blob(archive: tarfile.TarFile, descriptor: Mapping[str, str]) -> dict[str, Any]:

@@ -64,6 +64,7 @@ LIMITS = "ulimit -Sn; ulimit -Hn"
         ),
         case("ulimit sets soft and hard at once", step(LIMITS, BUSYBOX.ulimit("nofile", 100)), ["100", "100"]),
         case("ulimit sets soft and hard apart", step(LIMITS, BUSYBOX.ulimit("nofile", 100, 200)), ["100", "200"]),
+        case("ulimit of -1 is none", step("ulimit -Hc", BUSYBOX.ulimit("core", -1)), ["unlimited"]),
         case("ulimits of run are one number", step(LIMITS, ulimits={"nofile": 64}), ["64", "64"]),
         case("ulimits of run are soft and hard", step(LIMITS, ulimits={"nofile": (64, 65)}), ["64", "65"]),
         case(
@@ -144,6 +145,11 @@ def test_a_command_sees(client: Client, node: FS, lines: list[str]) -> None:
 )
 def test_network_host_is_the_machines_own(client: Client, node: FS) -> None:
     assert said(client, node, allow="network.host") == [os.readlink("/proc/self/ns/net")]
+
+
+def test_network_sandbox_is_what_there_is_without_saying_so(client: Client) -> None:
+    usual = said(client, step("ls /sys/class/net"))
+    assert said(client, step("ls /sys/class/net", BUSYBOX.network("none"), network="sandbox")) == usual
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyllb import FS, Client, fs, image
-from tests.integration.effects import BUSYBOX, Image, case, fresh, image_of, ran, said
+from tests.integration.effects import BUSYBOX, Image, case, fails, fresh, image_of, ran, said
 from tests.testbed import Testbed
 
 PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -97,6 +97,37 @@ def test_the_author_is_told_and_inherited(exported: Image, inherited: Image) -> 
 def test_an_annotation_is_the_manifests_and_is_not_inherited(exported: Image, inherited: Image) -> None:
     assert exported.manifest["annotations"] == {"org.example.note": "of the manifest"}
     assert "org.example.note" not in inherited.manifest.get("annotations", {})
+
+
+def test_an_annotation_may_be_of_the_manifests_descriptor(client: Client) -> None:
+    found = image_of(client, fs().mkfile("/f", "x").annotate("org.example.note", "told", on="manifest-descriptor"))
+    assert found.descriptor["annotations"]["org.example.note"] == "told"
+    assert "annotations" not in found.manifest
+
+
+@pytest.mark.parametrize("on", ["index", "index-descriptor"])
+def test_an_annotation_of_an_index_fails_where_there_is_none(client: Client, on: Any) -> None:
+    with fails("index annotations not supported for single platform export"):
+        image_of(client, fs().mkfile("/f", "x").annotate("org.example.note", "told", on=on))
+
+
+def test_shell_is_in_the_image_unless_it_is_the_usual_one(client: Client) -> None:
+    base = fs().mkfile("/f", "x")
+    assert image_of(client, base.shell("/bin/bash", "-c")).config["config"]["Shell"] == ["/bin/bash", "-c"]
+    assert "Shell" not in image_of(client, base.shell("/bin/sh", "-c")).config["config"]
+
+
+def test_created_is_the_time_of_the_image(client: Client) -> None:
+    found = image_of(client, fs().mkfile("/f", "x").created(1_000_000_000))
+    assert found.config["created"] == "2001-09-09T01:46:40Z"
+
+
+def test_history_is_what_is_said_of_a_layer_or_of_none(client: Client) -> None:
+    base = fs().mkfile("/f", "x").history("by hand", comment="why", author="me", created=5)
+    nothing, layer = image_of(client, base.history("the layer", empty_layer=False)).config["history"]
+    said_of_nothing = {"created_by": "by hand", "comment": "why", "author": "me", "created": "1970-01-01T00:00:05Z"}
+    assert nothing == {**said_of_nothing, "empty_layer": True}
+    assert (layer["created_by"], layer.get("empty_layer", False)) == ("the layer", False)
 
 
 def test_the_history_says_how_each_layer_was_made(inherited: Image) -> None:

@@ -67,6 +67,11 @@ def step(command: str, *mounts: object, base: FS = BUSYBOX, **options: object) -
         ),
         case("a known cache says where it is", step("echo $PIP_CACHE_DIR", cache("pip", "/there")), ["/there"]),
         case(
+            "a cache's variable is over the image's own",
+            step("echo $PATH", cache("w", "/w", env={"PATH": "/bin"})),
+            ["/bin"],
+        ),
+        case(
             "a cache's variable is under the build's own",
             step("echo $WHERE", cache("w", "/w", env={"WHERE": "/w"}), base=BUSYBOX.env(WHERE="mine")),
             ["mine"],
