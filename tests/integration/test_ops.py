@@ -115,3 +115,9 @@ def test_constraints_of_every_op_are_taken(client: Client, nonce: str, tmp_path:
     made = dump(ran(f"echo {nonce} > x"), constraints=constraints(name=f"all {nonce}", ignore_cache=True))
     result = client.solve(definition(Definition.from_bytes(made.to_bytes())), output=f"type=local,dest={tmp_path}/out")
     assert {step.name for step in result.steps if nonce in step.name} == {f"all {nonce}"}
+
+
+def test_a_definition_is_solved_as_it_is(client: Client, nonce: str, tmp_path: Path) -> None:
+    read = Definition.from_bytes(dump(ran(f"echo {nonce} > x")).to_bytes())
+    client.solve(read, output=f"type=local,dest={tmp_path}/out")
+    assert (tmp_path / "out" / "x").read_text() == f"{nonce}\n"
