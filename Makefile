@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: quickstart test unit lint bench testbed oracle clean help
+.PHONY: quickstart test unit lint bench conformance testbed clean help
 
 help:
 	@echo "make quickstart  build the example with a real daemon and run what came out"
 	@echo "make test        everything a fresh machine needs, then every test"
 	@echo "make unit        the tests that need no daemon"
 	@echo "make lint        ruff and mypy"
+	@echo "make conformance  20,000 random programs, marshalled by Go and by pyllb"
 	@echo "make bench       pyllb beside buildctl and Go, in the same run"
 	@echo "make clean       what make put into this folder"
 
@@ -35,6 +36,9 @@ lint: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(BIN)/python -m benchmarks
+
+conformance: $(VENV)/.ready
+	$(BIN)/python -m tests.oracle.conformance
 
 testbed: $(VENV)/.ready
 	$(BIN)/python -m tests.testbed up

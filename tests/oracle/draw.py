@@ -78,6 +78,7 @@ def drawn(seed: int) -> Program:
     for _ in range(drawing.random.randrange(1, 12)):
         make = drawing.pick(_image, _source, _state, _state, _run, _run, _run, _file, _file, _graph, _mount)
         drawing.nodes.append(make(drawing))
+    result = drawing.some(result=drawing.random.randrange(len(drawing.nodes)))
     if drawing.pick(True, False):  # else most nodes would be no part of the result
         drawing.nodes.append({"op": "merge", "states": list(range(len(drawing.nodes)))})
     resolve = {
@@ -85,14 +86,14 @@ def drawn(seed: int) -> Program:
         "w": {"config": WINDOWS},
         "alpine": {"config": {}},
     }
-    every = drawing.constraints()
+    every = {**drawing.constraints(), **drawing.some(resources={"memory": 5})}
     every.pop("description", None)  # Go hands those of an op on to the ops after it
     if not {"name"} & set(every) or any("name" in node or "description" in node for node in drawing.nodes):
         every.pop("name", None)
     options = drawing.some(
         platform=drawing.pick(*PLATFORMS), every=every, sets_default_path=drawing.pick(True, False)
     ) | ({"resolve": resolve} if drawing.resolves else {})
-    return program(f"seed {seed}", *drawing.nodes, **options)
+    return program(f"seed {seed}", *drawing.nodes, **options, **result)
 
 
 def _image(drawing: Drawing) -> Fields:
@@ -119,6 +120,8 @@ def _local(drawing: Drawing) -> Fields:
         options |= drawing.some(unique_id="u")
     if "differ" in options:
         options |= drawing.some(differ_alone=True)
+    if "metadata_only" in options:
+        options |= drawing.some(metadata_except=["a", "<&>"])
     return {"op": "local", "source": drawing.pick("context", "web"), **options}
 
 
@@ -141,7 +144,8 @@ def _git(drawing: Drawing) -> Fields:
     if not {"keep_git_dir", "subdir"} & set(options):
         options |= drawing.some(checkout_bundle=True)
     if drawing.random.random() < 0.3:
-        return {"op": "git", "url": "git@github.com:a/b.git", "known_hosts": ["k"], **options}
+        options |= {"known_hosts": ["k"], **drawing.some(ssh_id="work")}
+        return {"op": "git", "url": "git@github.com:a/b.git", **options}
     return {"op": "git", "url": drawing.pick("https://github.com/a/b.git", "example.com:8443/a/b"), **options}
 
 
@@ -154,6 +158,7 @@ def _http(drawing: Drawing) -> Fields:
         auth_secret="s",
         accept="a",
         user_agent="u",
+        pgp=["key", "signature"],
     )
     return {"op": "http", "url": drawing.pick("https://example.com/a", "http://example.com/b?c=d"), **options}
 
@@ -212,9 +217,9 @@ def _run(drawing: Drawing) -> Fields:
         ulimits=[{"name": "stack", "soft": 5, "hard": 6}],
         cgroup_parent="p",
         ok_codes=[0, drawing.pick(1, 200)],
-        proxy={"http": "h", "no": "n"},
+        proxy={"http": "h", **drawing.some(https="s", ftp="f", no="n", all="a")},
         devices=[{"name": "v.com/d=0", "optional": drawing.pick(True, False)}],
-        resources={"memory": 5, "cpu_quota": 7, "cpuset_cpus": "0"},
+        resources={**drawing.some(memory=5, memory_swap=-1, cpu_shares=3), **_processors(drawing)},
     )
     taken = [m for m in mounts if m["type"] == "bind" and not m.get("no_output")]
     if any(not m.get("readonly") for m in taken):
@@ -222,7 +227,12 @@ def _run(drawing: Drawing) -> Fields:
     drawing.mounts += [(len(drawing.nodes), m["target"]) for m in taken]
     args = [drawing.pick(*WORDS) for _ in range(drawing.pick(0, 1, 3))]
     made = run(drawing.node(), *mounts, **options, **drawing.platform(), **drawing.constraints())
-    return {**made, "args": ["cmd", *args]}
+    made.pop("args")
+    return {**made, **drawing.pick({"args": ["cmd", *args]}, {"command": "cmd a 'b c'"})}
+
+
+def _processors(drawing: Drawing) -> Fields:
+    return {"cpu_quota": 7, **drawing.some(cpu_period=9, cpuset_cpus="0", cpuset_mems="0-1")}
 
 
 def _mounts(drawing: Drawing) -> list[Fields]:
@@ -290,10 +300,12 @@ def _action(drawing: Drawing, depth: int) -> Fields:
 
 def _graph(drawing: Drawing) -> Fields:
     states = [drawing.random.randrange(len(drawing.nodes)) for _ in range(drawing.pick(1, 2, 3))]
-    match drawing.pick("merge", "merge", "diff", "diff", "requires", "passthrough", "definition", "build"):
+    match drawing.pick("scratch", "merge", "merge", "diff", "diff", "requires", "passthrough", "definition", "build"):
         case "build":
             fields = {**drawing.some(filename="f"), **drawing.platform(), **drawing.constraints()}
             return {"op": "build", "on": drawing.full(), **fields}
+        case "scratch":
+            return {"op": "scratch"}
         case "definition":
             return {"op": "definition", "on": drawing.full()}
         case "merge":
