@@ -227,7 +227,7 @@ def exit_codes(codes: Sequence[int] | None) -> tuple[int, ...] | None:
         raise OptionError(f"ok_codes is {check.show(codes)}; write a list of numbers, [0, 1] say")
     found = tuple(check.integer("an exit code of ok_codes", code, 0, 255) for code in codes)
     if not found:
-        raise OptionError("ok_codes is empty; no exit would be allowed, leave it out for 0 alone")
+        raise OptionError("ok_codes is empty, which says nothing; leave it out for 0 alone")
     return found
 
 

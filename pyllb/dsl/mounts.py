@@ -44,10 +44,17 @@ def bind(
         raise OptionError(f"the source of a bind mount is {check.show(source)}; write a filesystem{hint}")
     if check.flag("readonly", readonly) and check.flag("no_output", no_output):
         raise OptionError("readonly=True and no_output=True; a mount that nobody writes to has no output anyway")
+    inside = "" if selector is None else _inside("selector", selector)
+    part = posixpath.normpath(f"/{inside}").strip("/")
+    if content_cache == "on" and part and not (readonly or no_output):
+        raise OptionError(
+            f"content_cache='on' with selector={selector!r} of a mount that can be written; what lies outside of it is "
+            "part of the result and would not be looked at, add readonly=True or no_output=True"
+        )
     return BindMount(
         target=check.mount_target("the target of a bind mount", target),
         source=source.output,
-        selector="" if selector is None else _inside("selector", selector),
+        selector=inside,
         readonly=readonly,
         no_output=check.flag("no_output", no_output),
         content_cache=check.choice("content_cache", content_cache, _CONTENT_CACHE),

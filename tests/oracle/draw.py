@@ -246,7 +246,10 @@ def _one_mount(drawing: Drawing, target: str) -> Fields:
     kind = drawing.pick("bind", "bind", "cache", "tmpfs", "secret", "ssh")
     if kind == "bind":
         options = drawing.some(selector="s/t", content_cache=drawing.pick("on", "off"))
-        options |= drawing.pick({}, {"readonly": True}, {"no_output": True})
+        kinds: list[Fields] = [{}, {"readonly": True}, {"no_output": True}]
+        if "selector" in options and options.get("content_cache") == "on":  # the daemon refuses it if it can be written
+            kinds.remove({})
+        options |= drawing.pick(*kinds)
         return bind(target, drawing.node(), **options)
     if kind == "cache":
         options = drawing.some(

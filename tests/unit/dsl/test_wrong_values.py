@@ -58,6 +58,11 @@ ROWS: dict[str, Row] = {
     "a history entry of nothing": (lambda: IMAGE.history(""), OptionError, ("created_by is empty",)),
     "a time of creation that is None": (lambda: any_.image("a").created(None), OptionError, ("created is None",)),
     "a time of creation that is text": (lambda: any_.image("a").created("now"), OptionError, ("'now'", "datetime")),
+    "a part that is cached by its content and can be written": (
+        lambda: pyllb.bind(LOCAL, "/s", selector="a", content_cache="on"),
+        OptionError,
+        ("selector='a'", "readonly=True"),
+    ),
     "a bundle of http": (
         lambda: pyllb.git("h/n", bundle="https://a/b", checksum="a" * 40),
         OptionError,
