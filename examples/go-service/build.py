@@ -1,7 +1,7 @@
 """A web service in Go: compiled with both of Go's caches, packed as an image of one file.
 
-    pyllb solve build.py:default --output type=local,dest=out
-    pyllb solve build.py:default --version 1.2 --output type=image,name=localhost:5000/app:1.2,push=true
+pyllb solve build.py:default --output type=local,dest=out
+pyllb solve build.py:default --version 1.2 --output type=image,name=localhost:5000/app:1.2,push=true
 """
 
 from pyllb import FS, bind, cache, fs, local, target
