@@ -92,11 +92,13 @@ class Transfers:
         return interleave([ours, theirs], self.repeats, self.env(), self._clear)
 
     def _clear(self) -> None:
+        """Remove what came out, and wait for the disk: no run pays for what the daemon wrote in the one before."""
         for path in (self.work / "out", self.work / "out.tar"):
             if path.is_dir():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+        os.sync()
 
     def all(self) -> Iterator[tuple[str, dict[str, list[Run]]]]:
         yield "cached no-op solve", self.noop()
