@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ import pytest
 from tests.testbed import Testbed, prepare, up
 
 _INTEGRATION = Path(__file__).parent / "integration"
+
+
+def pytest_configure() -> None:
+    """Let an interrupt reach what the tests start: a job in a shell's background has it ignored, and hands that on."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
