@@ -103,6 +103,10 @@ def digest(registry: str, name: str) -> str:
     return subprocess.check_output(inspect, text=True)
 
 
+# Another clone's tests may run on this machine at the same time, and a step is a process that all of it can see.
+SECONDS = 345678 + 10 * os.getpid()
+
+
 def sleeping(address: str, testbed: Testbed, directory: Path, seconds: int) -> subprocess.Popen[bytes]:
     """A client whose step sleeps; returns once it does."""
     arguments = dockerfile(directory, f"FROM busybox\nRUN sleep {seconds}\n")
@@ -124,11 +128,11 @@ def sleeps(seconds: int) -> bool:
 def test_a_daemon_of_a_test_s_own_can_be_killed_and_leaves_nothing(testbed: Testbed, tmp_path: Path) -> None:
     with testbed.start_daemon() as extra:
         assert extra.address != testbed.address
-        client = sleeping(extra.address, testbed, tmp_path, 345678)
+        client = sleeping(extra.address, testbed, tmp_path, SECONDS)
         extra.kill()
         assert client.wait(10) != 0
         assert not answers(extra.address)
-    assert not sleeps(345678)
+    assert not sleeps(SECONDS)
     assert not extra.root.exists()
     assert answers(testbed.address)
 
@@ -146,11 +150,11 @@ def test_a_killed_daemon_comes_back_at_the_same_socket() -> None:
 
 def test_closing_ends_every_process_and_mount_and_removes_the_directory(tmp_path: Path) -> None:
     testbed = up()
-    client = sleeping(testbed.address, testbed, tmp_path, 345679)
+    client = sleeping(testbed.address, testbed, tmp_path, SECONDS + 1)
     assert len(serving(testbed.home, SERVERS)) == 3
     testbed.close()
     client.wait(10)
-    gone(testbed.home, 345679)
+    gone(testbed.home, SECONDS + 1)
     testbed.close()
 
 
@@ -167,13 +171,13 @@ def test_killing_the_maker_leaves_nothing_either(tmp_path: Path) -> None:
         assert maker.stdout is not None
         home, address = maker.stdout.readline().split()
         with up() as programs:
-            client = sleeping(address, programs, tmp_path, 345680)
+            client = sleeping(address, programs, tmp_path, SECONDS + 2)
         maker.kill()
     client.wait(20)
     deadline = time.monotonic() + 20
     while Path(home).exists() and time.monotonic() < deadline:
         time.sleep(0.05)
-    gone(Path(home), 345680)
+    gone(Path(home), SECONDS + 2)
 
 
 def gone(home: Path, seconds: int) -> None:
