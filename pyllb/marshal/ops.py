@@ -55,20 +55,19 @@ class OpEncoder(Shown):
 
     def encode(self, vertex: Vertex) -> Encoded:
         """Raises GraphError for what client/llb refuses."""
-        kind = type(vertex)
-        if kind is ExecOp:
-            return self.exec(vertex)  # type: ignore[arg-type]
-        if kind is SourceOp:
-            return self.source(vertex)  # type: ignore[arg-type]
-        if kind is FileOp:
-            return self.file(vertex)  # type: ignore[arg-type]
-        if kind is MergeOp:
-            return self.merge(vertex)  # type: ignore[arg-type]
-        if kind is DiffOp:
-            return self.diff(vertex)  # type: ignore[arg-type]
+        if isinstance(vertex, ExecOp):
+            return self.exec(vertex)
+        if isinstance(vertex, SourceOp):
+            return self.source(vertex)
+        if isinstance(vertex, FileOp):
+            return self.file(vertex)
+        if isinstance(vertex, MergeOp):
+            return self.merge(vertex)
+        if isinstance(vertex, DiffOp):
+            return self.diff(vertex)
         from pyllb.marshal import rare  # here: few builds have one of these, and start-up is measured
 
-        return rare.encode(vertex, self)  # type: ignore[arg-type]
+        return rare.encode(vertex, self)
 
     def exec(self, op: ExecOp) -> Encoded:
         """A command. Its platform is its own, else the state's, else the call's."""
