@@ -47,8 +47,15 @@ def _id(id: object) -> str:
     raise UsageError(f"secrets: {id!r} is not an id; give the name that secret() in the build has")
 
 
+def _has_utf8(text: str) -> bool:
+    """Whether text can be encoded. Asked first, because the error of encode() holds the whole text."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _of(id: str, given: object) -> SecretSource:
     if isinstance(given, str):
+        if not _has_utf8(given):
+            raise UsageError(f"secrets: the text of {id!r} has characters that UTF-8 has not; give bytes")
         return ValueSecret(given.encode())
     if isinstance(given, bytes):
         return ValueSecret(given)

@@ -254,3 +254,10 @@ def test_entitlements_are_known_by_name() -> None:
 
 def test_a_path_may_be_any_path_like(tmp_path: Path) -> None:
     assert os.fspath(parse_exports(Export("local", tmp_path))[0].dest or "") == str(tmp_path)
+
+
+def test_a_text_without_utf_8_is_refused_and_not_shown() -> None:
+    with pytest.raises(UsageError, match="'token'") as caught:
+        parse_secrets({"token": "s3cret\ud800"})
+    assert "s3cret" not in repr(caught.value)
+    assert caught.value.__context__ is None, "a UnicodeEncodeError holds the whole text"
