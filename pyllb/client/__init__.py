@@ -4,7 +4,7 @@
     dump(node) -> Definition                         no connection
     Client(addr)                                     a connection for several of these
 
-Nothing here loads grpc before something connects, and each name loads only what it needs: a dump is to start fast.
+Nothing here loads protobuf before something connects, and each name loads only what it needs: a dump is to start fast.
 """
 
 from typing import TYPE_CHECKING

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.engine.discovery import require
-from pyllb.engine.probe import FRAME_HEADER, HELLO, SETTINGS
+from pyllb.engine.probe import FRAME_HEADER, SETTINGS
 from pyllb.errors import ConnectError, NotThereYet, UsageError
 from pyllb.value import Value
 
@@ -36,11 +36,11 @@ class Address(Value):
     port: int = 0
 
     @property
-    def target(self) -> str:
-        """The address as grpc names it, which knows no tcp://."""
+    def authority(self) -> str:
+        """The daemon's name in requests."""
         if self.path:
-            return f"unix://{self.path}" if self.path.startswith("/") else f"unix:{self.path}"
-        return f"dns:///[{self.host}]:{self.port}" if ":" in self.host else f"dns:///{self.host}:{self.port}"
+            return "localhost"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def dial(self, timeout: float = CONNECT_TIMEOUT) -> socket.socket:
         """A new connection, blocking, without a timeout of its own.
@@ -82,25 +82,22 @@ class Address(Value):
             return f"{where}it did not accept a connection within {timeout:g} s"
         return f"{where}{error.strerror or error}"
 
-    def probe(self, timeout: float = CONNECT_TIMEOUT) -> None:
-        """Make sure that something which speaks HTTP/2, as buildkitd does, answers.
+    def greet(self, connection: socket.socket, hello: bytes, timeout: float = CONNECT_TIMEOUT) -> bytes:
+        """Open HTTP/2 with hello, and return the first bytes of the answer, a frame's head.
 
-        It is one more connection, of a quarter of a millisecond; grpc alone would wait for a silent peer as long as
-        its caller does, and call every failure the same. timeout: in seconds. Raises ConnectError.
+        timeout: in seconds. Raises ConnectError when nothing answers that speaks HTTP/2, as buildkitd does.
         """
-        with self.dial(timeout) as connection:
-            connection.settimeout(timeout)
-            try:
-                connection.sendall(HELLO)
-                header = _read(connection, FRAME_HEADER)
-            except TimeoutError as error:
-                message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
-                raise ConnectError(message, address=self.text) from error
-            except OSError as error:
-                raise ConnectError(
-                    f"{self.text!r} closed the connection: {error.strerror}", address=self.text
-                ) from error
+        connection.settimeout(timeout)
+        try:
+            connection.sendall(hello)
+            header = _read(connection, FRAME_HEADER)
+        except TimeoutError as error:
+            message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
+            raise ConnectError(message, address=self.text) from error
+        except OSError as error:
+            raise ConnectError(f"{self.text!r} closed the connection: {error.strerror}", address=self.text) from error
         self._check_hello(header)
+        return header
 
     def _check_hello(self, header: bytes) -> None:
         if len(header) == FRAME_HEADER and header[3] == SETTINGS:

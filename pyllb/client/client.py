@@ -26,7 +26,7 @@ from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
 
-if TYPE_CHECKING:  # these load grpc, which waits until something connects
+if TYPE_CHECKING:  # these load protobuf, which waits until something connects
     from pyllb.client.connection import Connection
     from pyllb.client.daemon import Info, UsageRecord, Worker
     from pyllb.client.solving import Plan
@@ -94,7 +94,6 @@ class Client:
         self._docker_config = docker_config
         self._lock = threading.Lock()
         self._connection: Connection | None = None
-        self._inherited: Connection | None = None
 
     def __enter__(self) -> Client:
         return self
@@ -112,10 +111,11 @@ class Client:
             connection.close()
 
     def _own(self) -> Connection | None:
-        """The connection of this process. A forked child's copy of one has no threads behind it: whoever closes it, or
-        lets it go, waits for them."""
-        if self._connection is not None and self._connection.pid != os.getpid():
-            self._inherited, self._connection = self._connection, None
+        """The connection of this process that is of use. A forked child's copy of one has no thread behind it."""
+        connection = self._connection
+        if connection is not None and (connection.pid != os.getpid() or not connection.alive):
+            connection.close()
+            self._connection = None
         return self._connection
 
     @contextmanager

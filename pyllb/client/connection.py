@@ -1,70 +1,103 @@
-"""Connection: the grpc channel to a daemon, and calls on it by their full method path."""
+"""Connection: the way to a daemon, and calls on it by their full method path."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
-from typing import Protocol, TypeVar
+from typing import Generic, TypeVar
 
-import grpc
-from google.protobuf.message import Message
+import attrs
+from google.protobuf.message import DecodeError, Message
 
 from pyllb.client.address import Address
 from pyllb.client.faults import fault
 from pyllb.errors import ConnectError
+from pyllb.rpc.channel import Channel
+from pyllb.rpc.link import Link
+from pyllb.rpc.outgoing import Outgoing
+from pyllb.rpc.status import CallCancelled, Code, RpcError
+from pyllb.rpc.wakeup import Wakeup
 
 Reply = TypeVar("Reply", bound=Message)
-Got = TypeVar("Got", covariant=True)
+Got = TypeVar("Got", bound=Message, covariant=True)
 
-_LIMIT = 16 << 20  # what the daemon takes and sends; grpc's own limit for receiving is 4 MiB
-_OPTIONS = (
-    ("grpc.max_receive_message_length", _LIMIT),
-    ("grpc.max_send_message_length", _LIMIT),
-    # Error details come as metadata and hold the build file and the definition. grpc takes 16 KiB of it and makes
-    # RESOURCE_EXHAUSTED of any more.
-    ("grpc.max_metadata_size", _LIMIT),
-    ("grpc.absolute_max_metadata_size", _LIMIT),
-    # A daemon is not behind the proxy of the web, and http_proxy is often set for the build.
-    ("grpc.enable_http_proxy", 0),
-    # Two daemons at one address, one after the other, are not one: no state is shared between channels.
-    ("grpc.use_local_subchannel_pool", 1),
-    # No keepalive: below five minutes the daemon ends the connection with GOAWAY too_many_pings.
-)
+_CLOSE_TIMEOUT = 2.0
+_OPENING = 1 << 10
 
 
-class Pending(Protocol[Got]):
+@attrs.frozen(eq=False, repr=False)
+class Pending(Generic[Got]):
     """A call with one answer, under way."""
 
+    call: Outgoing
+    reply: type[Got]
+
     def result(self) -> Got:
-        """Wait for the answer. Raises grpc.RpcError, or grpc.FutureCancelledError after a cancel() of ours."""
+        """Wait for the answer. Raises RpcError, or CallCancelled after a cancel() of ours."""
+        return _decode(self.reply, self.call.answer())
 
-    def exception(self) -> BaseException | None:
-        """Wait for the end: what result() would raise, or None."""
+    def error(self) -> RpcError | CallCancelled | None:
+        """Wait for the end: why there is no answer, None when there is one."""
+        return self.call.error()
 
-    def cancelled(self) -> bool: ...
-    def cancel(self) -> bool: ...
-    def add_done_callback(self, fn: Callable[[object], None]) -> None: ...
+    def cancel(self) -> bool:
+        """End it at once; whether it had not ended before."""
+        return self.call.cancel()
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Call this when it has ended; it must not block."""
+        self.call.on_end(callback)
 
 
-class Incoming(Protocol[Got]):
-    """A call with many answers, under way."""
+@attrs.frozen(eq=False, repr=False)
+class Incoming(Generic[Got]):
+    """A call with many answers, under way. Iterating over it raises RpcError, or CallCancelled after a cancel()."""
 
-    def __iter__(self) -> Iterator[Got]: ...
-    def cancel(self) -> bool | None: ...
+    call: Outgoing
+    reply: type[Got]
+
+    def __iter__(self) -> Iterator[Got]:
+        while (messages := self.call.receive()) is not None:
+            for message in messages:
+                yield _decode(self.reply, message)
+
+    def cancel(self) -> bool:
+        """End it at once; whether it had not ended before."""
+        return self.call.cancel()
+
+
+def _decode(kind: type[Reply], data: bytes) -> Reply:
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise RpcError(Code.INTERNAL, f"the daemon's answer is no {kind.DESCRIPTOR.full_name}: {error}") from None
 
 
 class Connection:
-    """A channel to the daemon at an address. Opening it checks that one answers, and raises ConnectError if not.
+    """A channel to the daemon at an address, with the socket and the thread behind it. Opening it checks that a daemon
+    answers, and raises ConnectError if not.
 
-    Its errors are pyllb's, but for a Pending's, which fault() turns into one when more is known.
+    Its errors are pyllb's, but for a Pending's and an Incoming's, which fault() turns into one when more is known.
     """
 
     def __init__(self, address: Address) -> None:
         self.address = address
         self.pid = os.getpid()
-        address.probe()
-        self._channel = grpc.insecure_channel(address.target, options=_OPTIONS)
         self._closed = False
+        with contextlib.ExitStack() as held:
+            sock = held.enter_context(address.dial())
+            wakeup = held.enter_context(Wakeup())
+            self._channel = Channel(address.authority, wakeup.wake)
+            self._channel.receive(address.greet(sock, b"".join(self._channel.take(_OPENING))))
+            self._link = Link(sock, self._channel, wakeup, name="pyllb-client-io")
+            self._link.start()
+            held.pop_all()  # the link's thread closes them
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can be made: the daemon has neither gone nor said that it goes."""
+        return self._channel.alive
 
     def pending(
         self,
@@ -79,45 +112,47 @@ class Connection:
 
         Raises ConnectError when the connection was closed.
         """
-        try:
-            call = self._channel.unary_unary(
-                method, request_serializer=_serialize, response_deserializer=reply.FromString
-            )
-            return call.future(request, timeout=timeout, metadata=metadata)
-        except ValueError:  # what grpc says of a closed channel
-            raise self.lost() from None
+        return Pending(self._call(method, request, metadata=metadata, timeout=timeout), reply)
 
     def call(self, method: str, request: Message, reply: type[Reply], *, timeout: float | None = None) -> Reply:
         """A call with one answer, which is waited for. Raises PyllbError."""
         pending = self.pending(method, request, reply, timeout=timeout)
         try:
             return pending.result()
-        except grpc.FutureCancelledError:
+        except CallCancelled:
             raise self.lost() from None
-        except grpc.RpcError as error:
+        except RpcError as error:
             raise fault(error, address=self.address.text) from None
         finally:
             pending.cancel()
 
     def stream(self, method: str, request: Message, reply: type[Reply]) -> Incoming[Reply]:
-        """Start a call with many answers, to be iterated over. grpc.RpcError comes out of the iteration."""
-        try:
-            call = self._channel.unary_stream(
-                method, request_serializer=_serialize, response_deserializer=reply.FromString
-            )
-            return call(request)
-        except ValueError:
-            raise self.lost() from None
+        """Start a call with many answers, to be iterated over."""
+        return Incoming(self._call(method, request), reply)
 
     def all(self, method: str, request: Message, reply: type[Reply]) -> Iterator[Reply]:
         """The answers of a call with many, as they come. Raises PyllbError."""
         incoming = self.stream(method, request, reply)
         try:
             yield from incoming
-        except grpc.RpcError as error:
+        except CallCancelled:
+            raise self.lost() from None
+        except RpcError as error:
             raise fault(error, address=self.address.text) from None
         finally:
             incoming.cancel()
+
+    def _call(
+        self,
+        method: str,
+        request: Message,
+        *,
+        metadata: tuple[tuple[str, str], ...] = (),
+        timeout: float | None = None,
+    ) -> Outgoing:
+        if self._closed:
+            raise self.lost()
+        return self._channel.call(method, request.SerializeToString(), metadata=metadata, timeout=timeout)
 
     @property
     def closed(self) -> bool:
@@ -131,10 +166,10 @@ class Connection:
         )
 
     def close(self) -> None:
-        """End all calls and the channel. May be called again."""
+        """End all calls and the connection. May be called again."""
         self._closed = True
-        self._channel.close()
-
-
-def _serialize(message: Message) -> bytes:
-    return message.SerializeToString()
+        if self.pid == os.getpid():
+            self._link.close()
+            self._link.join(_CLOSE_TIMEOUT)
+        else:
+            self._link.abandon()

@@ -7,12 +7,12 @@ are JSON, not protobuf, under the type names of errdefs (BuildKit 0.33.1).
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 
 import attrs
-import grpc
 from google.protobuf.message import DecodeError
 
 from pyllb._pb import ops_pb2, status_pb2
@@ -27,10 +27,10 @@ from pyllb.errors import (
     UnsupportedError,
 )
 from pyllb.marshal.definition import Definition
+from pyllb.rpc.status import RpcError
 from pyllb.session.dockerconfig import Credentials
 from pyllb.value import Value
 
-DETAILS = "grpc-status-details-bin"
 _UNKNOWN_EXIT = 255
 _SHOWN = 160  # letters of a command in a message
 
@@ -51,20 +51,15 @@ class Blame(Value):
     typed: bool = False
 
 
-def read_status(error: grpc.RpcError) -> status_pb2.Status:
+def read_status(error: RpcError) -> status_pb2.Status:
     """The whole status of a failed call, its details among it; just code and message when it has none."""
-    if not isinstance(error, grpc.Call):
-        return status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error))
-    for key, value in error.trailing_metadata() or ():
-        if key == DETAILS and isinstance(value, bytes):
-            try:
-                return status_pb2.Status.FromString(value)
-            except DecodeError:
-                break
-    return status_pb2.Status(code=error.code().value[0], message=error.details() or "")
+    if error.details:
+        with contextlib.suppress(DecodeError):
+            return status_pb2.Status.FromString(error.details)
+    return status_pb2.Status(code=error.code, message=error.message)
 
 
-def read_blame(error: grpc.RpcError) -> Blame:
+def read_blame(error: RpcError) -> Blame:
     """What a failed call says."""
     status = read_status(error)
     digest, exit_code = "", None
@@ -78,8 +73,7 @@ def read_blame(error: grpc.RpcError) -> Blame:
             sources += _source(value)
         elif kind == "gatewayapi.ExitMessage+json":
             exit_code = _number(value.get("Code", 0), _UNKNOWN_EXIT)  # 0 is left out, as Go's omitempty does
-    code = error.code().name if isinstance(error, grpc.Call) else "UNKNOWN"
-    return Blame(status.message, code, digest, exit_code, tuple(sources), typed=bool(status.details))
+    return Blame(status.message, error.code.name, digest, exit_code, tuple(sources), typed=bool(status.details))
 
 
 def _json(data: bytes) -> Mapping[str, object]:
@@ -115,7 +109,7 @@ def _line(entry: object, which: str) -> int:
 
 
 def fault(
-    error: grpc.RpcError, *, address: str, definition: Definition | None = None, record: Record | None = None
+    error: RpcError, *, address: str, definition: Definition | None = None, record: Record | None = None
 ) -> PyllbError:
     """The error of pyllb for a failed call.
 

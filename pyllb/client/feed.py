@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-import grpc
-
 from pyllb._pb import control_pb2
 from pyllb.client.connection import Connection, Incoming
 from pyllb.client.events import status_of
 from pyllb.client.record import Record
 from pyllb.client.sink import Sink
+from pyllb.rpc.status import CallCancelled, RpcError
 
 # Go's client waits as long for the stream's end, after the solve's, while no event comes.
 _IDLE = 5.0
@@ -73,7 +72,7 @@ class Feed:
             for message in self._incoming:
                 self._take(message)
                 self._beat.set()
-        except grpc.RpcError:
+        except (RpcError, CallCancelled):
             pass  # the solve itself fails too, with the better error
         finally:
             self._over.set()

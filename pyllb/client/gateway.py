@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
-import grpc
 from google.protobuf.message import Message
 
 from pyllb._pb import gateway_pb2, ops_pb2, status_pb2
@@ -18,6 +17,7 @@ from pyllb.errors import ConnectError, PyllbError, ResolveError
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.platform import Platform
 from pyllb.marshal.lower import ResolveImage
+from pyllb.rpc.status import CallCancelled, RpcError
 
 Reply = TypeVar("Reply", bound=Message)
 Resolving = Pending[gateway_pb2.ResolveSourceMetaResponse] | Pending[gateway_pb2.ResolveImageConfigResponse]
@@ -106,7 +106,7 @@ class Bridge:
     def _resolved(self, image: ResolveImage, pending: Resolving) -> ResolvedImage | PyllbError:
         try:
             answer = self._finish(pending)
-        except grpc.RpcError as error:
+        except RpcError as error:
             blame = read_blame(error)
             if blame.code in ("UNAVAILABLE", "CANCELLED") and not blame.typed:
                 raise  # the connection is lost, which is no fault of this image
@@ -139,7 +139,7 @@ class Bridge:
         result = gateway_pb2.Result(ref=gateway_pb2.Ref(id=ref), metadata=dict(metadata))
         self._call("Return", gateway_pb2.ReturnRequest(result=result), gateway_pb2.ReturnResponse)
 
-    def fail(self, error: grpc.RpcError | None) -> None:
+    def fail(self, error: RpcError | None) -> None:
         """Give the build the error it fails with, so that the daemon's history has it. Its own failure is no matter."""
         status = status_pb2.Status(code=1, message="the client ended the build")
         if error is not None:
@@ -151,7 +151,7 @@ class Bridge:
         request = gateway_pb2.ReturnRequest(error=status)
         try:
             self._call("Return", request, gateway_pb2.ReturnResponse, timeout=_RETURN_TIMEOUT)
-        except (grpc.RpcError, BridgeStopped, ConnectError):
+        except (RpcError, BridgeStopped, ConnectError):
             return
 
     def _call(self, method: str, request: Message, reply: type[Reply], timeout: float | None = None) -> Reply:
@@ -170,7 +170,7 @@ class Bridge:
     def _finish(self, pending: Pending[Reply]) -> Reply:
         try:
             return pending.result()
-        except grpc.FutureCancelledError:
+        except CallCancelled:
             raise BridgeStopped from None
         finally:
             with self._lock:

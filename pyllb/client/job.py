@@ -7,8 +7,6 @@ import threading
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-import grpc
-
 from pyllb._pb import control_pb2
 from pyllb.client.connection import Connection, Pending
 from pyllb.client.faults import fault, refusal, silent
@@ -19,12 +17,12 @@ from pyllb.client.record import Record
 from pyllb.client.task import Cancellation
 from pyllb.errors import PyllbError, SessionError, SolveError
 from pyllb.marshal.definition import Definition
+from pyllb.rpc.status import CallCancelled, Code, RpcError
 from pyllb.session.auth import Auth
 from pyllb.session.call import Attachable
 from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.ids import new_id
-from pyllb.session.link import SILENCE
-from pyllb.session.session import Session
+from pyllb.session.session import SILENCE, Session
 
 _SOLVE = "/moby.buildkit.v1.Control/Solve"
 # What the daemon may take to end a build that was given an error; Go's client waits as long.
@@ -72,7 +70,7 @@ class Job:
             self._cancellation.check()
             self._session.start(self._connection.address.dial)
             self._control = self._connection.pending(_SOLVE, self._request, control_pb2.SolveResponse)
-            self._control.add_done_callback(self._on_end)
+            self._control.on_end(self._on_end)
             self._cancellation.on_cancel(self._control.cancel)
             self._feed.start()
         except BaseException:
@@ -93,14 +91,14 @@ class Job:
         self._feed.finish(cancelled=failed)
         self._session.close()
 
-    def _on_end(self, _: object) -> None:
+    def _on_end(self) -> None:
         # A build that failed answers no bridge call any more; one that did not, answers the Return that ended it.
-        if self._control is not None and (self._control.cancelled() or self._control.exception() is not None):
+        if self._control is not None and self._control.error() is not None:
             self.bridge.stop()
         self._ended.set()
 
     def _on_silence(self) -> None:
-        # A connection that leads nowhere any more ends no call: grpc would wait for as long as the build may take.
+        # A connection that leads nowhere any more ends no call: each would wait for as long as the build may take.
         self._cancellation.cancel(silent(self._connection.address.text, self.record))
 
     def finish(self, ref: str, metadata: Mapping[str, bytes]) -> Mapping[str, str]:
@@ -109,19 +107,19 @@ class Job:
         self.bridge.finish(ref, metadata)
         try:
             return dict(self._control.result().ExporterResponse)
-        except grpc.FutureCancelledError:
+        except CallCancelled:
             raise BridgeStopped from None
 
-    def fault(self, error: grpc.RpcError | BridgeStopped) -> BaseException:
+    def fault(self, error: RpcError | BridgeStopped) -> BaseException:
         """What to raise for a call of this build that failed: the build ends with it, and its last events are heard."""
         cause = self._cause(error)
-        if isinstance(cause, grpc.RpcError) and not self._connection.closed:
+        if isinstance(cause, RpcError) and not self._connection.closed:
             self.bridge.fail(cause)
             self._ended.wait(_ENDING)
         self._feed.finish(cancelled=self._cancellation.error is not None)
         if self._cancellation.error is not None:
             return self._cancellation.error
-        if not isinstance(cause, grpc.RpcError) or self._connection.closed:
+        if not isinstance(cause, RpcError) or self._connection.closed:
             return self._connection.lost()
         found = fault(cause, address=self._connection.address.text, definition=self.definition, record=self.record)
         made = self._of_this_side(found)
@@ -133,16 +131,16 @@ class Job:
         error.message += refusal(error.message, self._auth.given, self._logins.path())
         error.args = (error.message,)
 
-    def _cause(self, error: grpc.RpcError | BridgeStopped) -> grpc.RpcError | None:
+    def _cause(self, error: RpcError | BridgeStopped) -> RpcError | None:
         """The build's own error when a call was ended because of it, or lost its build to it; else the call's."""
         gone = isinstance(error, BridgeStopped) or (
-            isinstance(error, grpc.Call) and error.code() == grpc.StatusCode.NOT_FOUND and not self._alive()
+            isinstance(error, RpcError) and error.code == Code.NOT_FOUND and not self._alive()
         )
-        if gone and self._control is not None and self._ended.wait(_ENDING) and not self._control.cancelled():
-            own = self._control.exception()
-            if isinstance(own, grpc.RpcError):
+        if gone and self._control is not None and self._ended.wait(_ENDING):
+            own = self._control.error()
+            if isinstance(own, RpcError):
                 return own
-        return error if isinstance(error, grpc.RpcError) else None
+        return error if isinstance(error, RpcError) else None
 
     def _alive(self) -> bool:
         return not self._ended.is_set()

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
-import grpc
 
 from pyllb._pb import ops_pb2
 from pyllb.client.compile import compile_node
@@ -25,6 +24,7 @@ from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
+from pyllb.rpc.status import RpcError
 from pyllb.session.ids import new_id
 from pyllb.value import Value
 
@@ -190,7 +190,7 @@ def _within(job: Job, body: Callable[[], T]) -> T:
         except ResolveError as error:
             job.add_logins(error)
             raise
-        except (grpc.RpcError, BridgeStopped) as error:
+        except (RpcError, BridgeStopped) as error:
             raise job.fault(error) from None
 
 

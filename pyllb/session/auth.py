@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from pyllb._pb import auth_pb2
-from pyllb.session.call import Call, Code, Handler, RpcError
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call, Handler
 from pyllb.session.dockerconfig import Credentials, CredentialsError, DockerConfig
 from pyllb.session.unary import read_request
 

@@ -7,45 +7,9 @@ the call's trailers: a return is OK, RpcError is its code and message, any other
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from enum import IntEnum
 from typing import Protocol, TypeAlias
 
-Message: TypeAlias = "bytes | tuple[bytes | memoryview, ...]"
-
-
-class Code(IntEnum):
-    """The gRPC status codes."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
-
-
-class RpcError(Exception):
-    """Ends a call with this code and message; raised by a handler."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-
-
-class CallCancelled(Exception):
-    """The call is gone: the daemon reset it, its deadline passed, or the session ended. The handler should return."""
+from pyllb.rpc.framing import Message
 
 
 class Call(Protocol):

@@ -19,7 +19,8 @@ from typing import Protocol, TypeAlias
 import attrs
 
 from pyllb.errors import UsageError
-from pyllb.session.call import Call, Code, Handler, RpcError
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call, Handler
 from pyllb.session.fssync.disk import write_all
 from pyllb.session.fssync.packet import decode_bytes_message
 from pyllb.session.fssync.receiver import receive

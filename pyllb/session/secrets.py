@@ -13,7 +13,8 @@ import attrs
 
 from pyllb._pb import secrets_pb2
 from pyllb.errors import UsageError
-from pyllb.session.call import Call, CallCancelled, Code, Handler, RpcError
+from pyllb.rpc.status import CallCancelled, Code, RpcError
+from pyllb.session.call import Call, Handler
 from pyllb.session.special import Check, read_special
 from pyllb.session.unary import read_request
 from pyllb.value import Value

@@ -6,19 +6,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 
-from pyllb.session.call import CallCancelled, Code, Message
-from pyllb.session.framing import MessageReader, framed
-from pyllb.session.http2 import Connection
+from pyllb.rpc.framing import Message, framed
+from pyllb.rpc.http2 import Connection
+from pyllb.rpc.inbox import Inbox
+from pyllb.rpc.status import CallCancelled, Code, quote_message
 
 # What one call may have waiting to leave. Without a bound, a handler that reads a disk faster than the tunnel drains
 # holds the whole tree in memory.
 SEND_BUDGET = 4 << 20
-# What one call may have waiting to be received before the daemon's window is left shut.
-RECEIVE_BUDGET = 8 << 20
 
 _RESPONSE = ((":status", "200"), ("content-type", "application/grpc"))
-_PLAIN = " !\"#$&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_MAX_TEXT = 32 << 10
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
@@ -47,10 +44,7 @@ class ServedCall:
         self._deadline = deadline(metadata)
         self._arrived = threading.Condition(lock)
         self._drained = threading.Condition(lock)
-        self._reader = MessageReader()
-        self._messages: list[bytes] = []
-        self._backlog = 0
-        self._owed = 0
+        self._inbox = Inbox(connection, stream)
         self._peer_ended = False
         self._cancelled = ""
         self._answering = False
@@ -61,15 +55,13 @@ class ServedCall:
         """See Call.receive."""
         with self._lock:
             self.check()
-            while not self._messages:
+            while not self._inbox:
                 if self._peer_ended:
                     return None
                 if not wait:
                     return []
                 self._pause(self._arrived)
-            messages, self._messages = self._messages, []
-            self._backlog = 0
-            owed = self._settle()
+            messages, owed = self._inbox.take()
         if owed:
             self._wake()
         return messages
@@ -108,34 +100,20 @@ class ServedCall:
 
     def arrive(self, parts: Iterable[memoryview]) -> None:
         """Bytes of the request came. Raises FramingError."""
-        views = tuple(parts)
-        messages = self._reader.feed(views)
-        self._owed += sum(map(len, views))
-        if messages:
-            self._messages += messages
-            self._backlog += sum(map(len, messages))
+        if self._inbox.arrive(parts):
             self._arrived.notify_all()
-        # A message larger than the window arrives whole, because only whole messages count as waiting.
-        if self._backlog < RECEIVE_BUDGET:
-            self._settle()
-
-    def _settle(self) -> int:
-        owed, self._owed = self._owed, 0
-        if owed:
-            self._connection.credit(self.stream, owed)
-        return owed
 
     def half_close(self) -> None:
         """The daemon sends nothing more."""
         self._peer_ended = True
-        if not self._reader.complete:
+        if not self._inbox.complete:
             self.cancel("the request ended inside a message")
         self._arrived.notify_all()
 
     def cancel(self, reason: str) -> None:
         """The call is gone: whatever the handler asks from now on raises CallCancelled."""
         self._cancelled = self._cancelled or reason
-        self._messages.clear()
+        self._inbox.clear()
         self._arrived.notify_all()
         self._drained.notify_all()
 
@@ -148,20 +126,6 @@ class ServedCall:
         """End the call with these trailers."""
         trailers = (("grpc-status", str(int(code))), ("grpc-message", quote_message(text)))
         self._connection.send_end(self.stream, trailers if self._answering else _RESPONSE + trailers)
-
-
-def quote_message(text: str) -> str:
-    """A text as a grpc-message header holds it: percent-encoded but for printable ASCII.
-
-    Bytes that are no UTF-8 are written out: the daemon could not pass the message on in protobuf.
-    """
-    if not text:
-        return ""
-    from urllib.parse import quote
-
-    if len(text) > _MAX_TEXT:
-        text = f"{text[:_MAX_TEXT]}... ({len(text)} characters)"
-    return quote(text, safe=_PLAIN, errors="backslashreplace")
 
 
 def deadline(metadata: Mapping[str, tuple[str, ...]]) -> float | None:

@@ -14,9 +14,8 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 
 import attrs
 
-from pyllb.session.call import CallCancelled, Code, Handler, RpcError
-from pyllb.session.framing import FramingError
-from pyllb.session.http2 import (
+from pyllb.rpc.framing import FramingError
+from pyllb.rpc.http2 import (
     Buffer,
     Connection,
     DataReceived,
@@ -27,7 +26,10 @@ from pyllb.session.http2 import (
     StreamReset,
     grouped,
 )
-from pyllb.session.served import RECEIVE_BUDGET, ServedCall
+from pyllb.rpc.inbox import RECEIVE_BUDGET
+from pyllb.rpc.status import CallCancelled, Code, RpcError
+from pyllb.session.call import Handler
+from pyllb.session.served import ServedCall
 from pyllb.value import Shown
 
 _MAX_FAILURES = 100

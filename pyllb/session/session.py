@@ -8,13 +8,16 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 
 from pyllb.errors import ConnectError
+from pyllb.rpc.link import Link
+from pyllb.rpc.wakeup import Wakeup
 from pyllb.session.call import Attachable, Handler
 from pyllb.session.health import CHECK, Health
 from pyllb.session.ids import new_id
-from pyllb.session.link import SILENCE, Link, Wakeup
 from pyllb.session.server import Failure, Server
 from pyllb.session.tunnel import Tunnel
 
+# The daemon asks for our health every 5 s, and waits 15 s for an answer (BuildKit 0.33.1).
+SILENCE = 60.0
 # What a close waits for: the daemon's answer, then the handlers. A handler asks the call, and so learns of its end, all
 # the time; only one that hangs in the operating system (a FIFO, a dead network mount) outlives this.
 _CLOSE_TIMEOUT = 4.0
@@ -65,8 +68,15 @@ class Session:
             sock = held.enter_context(dial())
             wakeup = held.enter_context(Wakeup())
             server = Server(self._handlers, inline=(CHECK,), wake=wakeup.wake)
-            tunnel = Tunnel(self._metadata())
-            link = Link(sock, tunnel, server, wakeup, silence=self._silence, on_silence=self._on_silence)
+            tunnel = Tunnel(self._metadata(), server)
+            link = Link(
+                sock,
+                tunnel,
+                wakeup,
+                name="pyllb-session-io",
+                silence=self._silence,
+                on_silence=self._on_silence,
+            )
             link.start()
             held.pop_all()  # the link's thread closes them
         self._server, self._link = server, link

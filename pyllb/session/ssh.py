@@ -13,7 +13,8 @@ import attrs
 
 from pyllb._pb import ssh_pb2
 from pyllb.errors import NotThereYet, UsageError
-from pyllb.session.call import Call, Code, Handler, RpcError
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call, Handler
 from pyllb.session.unary import read_request
 from pyllb.value import Value
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Protocol
 
-from pyllb.session.http2 import (
+from pyllb.rpc.channel import request_head
+from pyllb.rpc.http2 import (
     Buffer,
     Connection,
     DataReceived,
@@ -20,6 +22,7 @@ from pyllb.session.http2 import (
     StreamReset,
     grouped,
 )
+from pyllb.rpc.status import outcome
 
 METHOD = "/moby.buildkit.v1.Control/Session"
 _DATA_FIELD = 0x0A
@@ -32,41 +35,43 @@ class TunnelError(Exception):
     """The daemon's end is not a session: the status it answered, or bytes that are no BytesMessage."""
 
 
-class Tunnel:
-    """The outer stream, opened by this end with the session's metadata."""
+class Inner(Protocol):
+    """What is inside the tunnel: the session's server."""
 
-    def __init__(self, metadata: Iterable[tuple[str, str]], *, authority: str = "localhost") -> None:
+    def receive(self, parts: Iterable[Buffer]) -> None:
+        """The daemon's bytes."""
+
+    def take(self, limit: int) -> list[Buffer]:
+        """About `limit` bytes for the daemon; [] when there is nothing that may leave now."""
+
+    def close(self, reason: str) -> None:
+        """Nothing more comes or goes."""
+
+
+class Tunnel:
+    """The outer stream, opened by this end with the session's metadata. A link moves its bytes."""
+
+    def __init__(self, metadata: Iterable[tuple[str, str]], inner: Inner, *, authority: str = "localhost") -> None:
+        self.ended = False
+        self._inner = inner
         self._connection = Connection(client=True)
         self._reader = BytesMessageReader()
-        self._queued = 0
-        self.ended = False
-        self._stream = self._connection.open(
-            (
-                (":method", "POST"),
-                (":scheme", "http"),
-                (":path", METHOD),
-                (":authority", authority),
-                ("content-type", "application/grpc"),
-                ("te", "trailers"),
-                ("user-agent", "pyllb"),
-                *metadata,
-            )
-        )
+        self._stream = self._connection.open((*request_head(METHOD, authority), *metadata))
 
-    def receive(self, data: Buffer) -> list[memoryview]:
-        """The inner bytes in these outer ones. `ended` is set once the daemon has closed the stream in good order.
+    def receive(self, data: Buffer) -> None:
+        """The daemon's bytes. `ended` is set once it has closed the stream in good order.
 
         Raises http2.ProtocolError, or TunnelError when the daemon answers anything else.
         """
-        inner: list[memoryview] = []
+        parts: list[Buffer] = []
         for event in self._connection.receive(data):
             if isinstance(event, DataReceived):
                 for part in event.parts:
-                    self._reader.feed(part, inner)
+                    self._reader.feed(part, parts)
                 self._connection.credit(self._stream, sum(map(len, event.parts)))
             else:
                 self._on_event(event)
-        return inner
+        self._inner.receive(parts)
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, HeadersReceived):
@@ -79,8 +84,16 @@ class Tunnel:
             # Only then does it concern this stream: a daemon that stops says GOAWAY first, and lets the solve finish.
             raise TunnelError(f"the daemon refused the session: {event.text or event.code}")
 
-    def send(self, parts: Sequence[Buffer]) -> None:
-        """Queue inner bytes as one message."""
+    def take(self, limit: int) -> list[Buffer]:
+        """The bytes to write now, about `limit` of them."""
+        # What the outer windows hold back is left to wait inside, where it counts against its call's budget.
+        if not self._connection.pending(self._stream):
+            inner = self._inner.take(limit)
+            if inner:
+                self._send(inner)
+        return self._connection.take(limit)
+
+    def _send(self, parts: Sequence[Buffer]) -> None:
         size = sum(map(len, parts))
         head = bytes((_DATA_FIELD,)) + _varint(size)
         self._connection.send_data(self._stream, [_PREFIX.pack(0, len(head) + size) + head, *parts])
@@ -89,14 +102,9 @@ class Tunnel:
         """Close this direction, after what is queued."""
         self._connection.send_end(self._stream)
 
-    @property
-    def pending(self) -> int:
-        """Bytes queued that the daemon's windows have not let go."""
-        return self._connection.pending(self._stream)
-
-    def take(self, limit: int) -> list[Buffer]:
-        """The bytes to write now, about `limit` of them."""
-        return self._connection.take(limit)
+    def close(self, error: Exception | None) -> None:
+        """The connection is over. error: why; None when this end closed it."""
+        self._inner.close("the session is closed" if error is None else "the session was lost")
 
 
 class BytesMessageReader:
@@ -106,7 +114,7 @@ class BytesMessageReader:
         self._head = b""
         self._left = 0
 
-    def feed(self, view: memoryview, out: list[memoryview]) -> None:
+    def feed(self, view: memoryview, out: list[Buffer]) -> None:
         """Appends the inner bytes of this part to out. Raises TunnelError."""
         position, end = 0, len(view)
         while position < end:
@@ -155,15 +163,11 @@ def _read_head(head: bytes) -> tuple[int, int]:
 
 
 def _check_status(headers: Mapping[str, tuple[str, ...]]) -> None:
-    (http_status,) = headers.get(":status", ("200",))[:1]
-    if http_status != "200":
-        raise TunnelError(f"the daemon answered HTTP status {http_status}, not a session")
-    (status,) = headers.get("grpc-status", ("0",))[:1]
-    if status != "0":
-        from urllib.parse import unquote
-
-        message = unquote(headers.get("grpc-message", ("",))[0])
-        raise TunnelError(f"the daemon ended the session: {message or 'no message'} (gRPC status {status})")
+    if "grpc-status" not in headers and headers.get(":status") == ("200",):
+        return
+    error = outcome(headers)
+    if error is not None:
+        raise TunnelError(f"the daemon ended the session: {error.message or 'no message'} (gRPC status {error.code})")
 
 
 def _varint(value: int) -> bytes:

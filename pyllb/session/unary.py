@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pyllb.session.call import Call, Code, RpcError
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call
 
 
 def read_request(call: Call) -> bytes:

@@ -355,7 +355,7 @@ def test_an_interrupt_ends_the_step_too_however_often_it_comes(testbed: Testbed,
         told = json.loads(child.stdout.read().splitlines()[-1])
     assert child.returncode == 0
     assert told["ended"] - sent < 5
-    assert (told["threads"], told["left"], told["sockets"]) == ([], ["MainThread"], [])
+    assert (told["threads"], told["left"], told["sockets"]) == (["pyllb-client-io"], ["MainThread"], [])
     assert told["again"] == 1
     assert until(lambda: not sleeps(seconds))
 

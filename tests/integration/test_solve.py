@@ -331,12 +331,6 @@ def test_a_cache_mount_can_be_found_and_removed(client: Client, nonce: str) -> N
     assert not client.disk_usage(filters=[f"id=={record.id}"])
 
 
-def test_building_a_graph_loads_no_grpc() -> None:
-    script = "import sys, pyllb; pyllb.dump(pyllb.fs().image('a').run('b')); print('grpc' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout == "False\n"
-
-
 def test_a_definition_that_is_too_large_is_told_before_it_is_sent(client: Client) -> None:
     node = fs().mkfile("/large", b"x" * (17 << 20))
     with pytest.raises(pyllb.errors.GraphError, match="the daemon takes") as caught:

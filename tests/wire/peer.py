@@ -20,8 +20,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
-from pyllb.session.framing import MessageReader, framed
-from pyllb.session.http2 import (
+from pyllb.rpc.framing import MessageReader, framed
+from pyllb.rpc.http2 import (
     MAX_WINDOW,
     Connection,
     DataReceived,

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from pyllb._pb import auth_pb2
+from pyllb.rpc.status import Code
 from pyllb.session import helper
 from pyllb.session.auth import CREDENTIALS, Auth
-from pyllb.session.call import Code
 from pyllb.session.dockerconfig import ANONYMOUS, Credentials, CredentialsError, DockerConfig
 from pyllb.session.session import Session
 from tests.unit.fssync.ends import unprivileged

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pyllb.errors import UsageError
-from pyllb.session.call import Code, RpcError
+from pyllb.rpc.status import Code, RpcError
 from pyllb.session.filesend import FileSend, FileTarget, LocalTarget, StreamTarget, Target, check_destination
 from pyllb.session.fssync.packet import varint
 from pyllb.session.fssync.sender import send

@@ -8,7 +8,7 @@ from urllib.parse import quote_plus
 
 import pytest
 
-from pyllb.session.call import Code
+from pyllb.rpc.status import Code
 from pyllb.session.filesync import FileSync
 from pyllb.session.fssync.packet import FIN, Packet, PacketType, decode
 from pyllb.session.fssync.receiver import receive

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyllb.session import http2
-from pyllb.session.http2 import (
+from pyllb.rpc import http2
+from pyllb.rpc.http2 import (
     Connection,
     DataReceived,
     ErrorCode,

@@ -14,7 +14,7 @@ import pytest
 
 from pyllb._pb import secrets_pb2
 from pyllb.errors import UsageError
-from pyllb.session.call import Code
+from pyllb.rpc.status import Code
 from pyllb.session.secrets import (
     GET_SECRET,
     MAX_SECRET,

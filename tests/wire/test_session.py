@@ -18,8 +18,9 @@ from io import BufferedReader
 import pytest
 
 from pyllb.errors import ConnectError
-from pyllb.session.call import Call, CallCancelled, Code, Handler, RpcError
-from pyllb.session.http2 import ErrorCode
+from pyllb.rpc.http2 import ErrorCode
+from pyllb.rpc.status import CallCancelled, Code, RpcError
+from pyllb.session.call import Call, Handler
 from pyllb.session.ids import new_id
 from pyllb.session.served import SEND_BUDGET, ServedCall
 from pyllb.session.session import Session

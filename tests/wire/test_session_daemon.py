@@ -17,11 +17,12 @@ import grpc
 import pytest
 
 from pyllb._pb import control_pb2, ops_pb2
+from pyllb.rpc.link import Link
+from pyllb.rpc.wakeup import Wakeup
 from pyllb.session.auth import Auth
 from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.health import CHECK, check
 from pyllb.session.ids import new_id
-from pyllb.session.link import Link, Wakeup
 from pyllb.session.secrets import CallableSecret, Secrets, ValueSecret
 from pyllb.session.server import Server
 from pyllb.session.session import Session
@@ -121,7 +122,7 @@ def test_the_daemon_keeps_a_session_whose_handlers_are_slow(testbed: Testbed) ->
     server = Server({CHECK: check, **secrets.methods()}, inline=(CHECK,), wake=wakeup.wake)
     announced = [("x-docker-expose-session-grpc-method", method) for method in (CHECK, *secrets.methods())]
     head = [("x-docker-expose-session-uuid", id), ("x-buildkit-session-health-custom-timeout", "1000")]
-    link = Link(dial(testbed.address), Tunnel([*head, *announced]), server, wakeup)
+    link = Link(dial(testbed.address), Tunnel([*head, *announced], server), wakeup, name="pyllb-session-io")
     link.start()
     solve(testbed.address, id, step('test "$(cat /run/secrets/slow)" = late', secret_mount("slow")))
     assert link.error is None

@@ -17,7 +17,8 @@ import grpc
 import pytest
 
 from pyllb._pb import control_pb2, health_pb2, secrets_pb2
-from pyllb.session.call import Call, Code, RpcError
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call
 from pyllb.session.secrets import GET_SECRET, Secrets, ValueSecret
 from pyllb.session.session import Session
 from pyllb.session.tunnel import METHOD

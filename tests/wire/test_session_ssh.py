@@ -14,7 +14,7 @@ import pytest
 
 from pyllb._pb import ssh_pb2
 from pyllb.errors import NotThereYet, UsageError
-from pyllb.session.call import Code
+from pyllb.rpc.status import Code
 from pyllb.session.session import Session
 from pyllb.session.ssh import CHECK_AGENT, FORWARD_AGENT, Ssh, SshAgent
 from tests.wire.peer import Peer, PeerCall, peer_of

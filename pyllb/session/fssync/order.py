@@ -9,7 +9,7 @@ import os
 
 import attrs
 
-from pyllb.session.call import Code, RpcError
+from pyllb.rpc.status import Code, RpcError
 from pyllb.session.fssync.stat import SYMLINK, Stat
 
 

@@ -16,7 +16,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from pyllb.session.call import Code, RpcError
+from pyllb.rpc.status import Code, RpcError
 from pyllb.session.fssync.stat import Stat
 
 

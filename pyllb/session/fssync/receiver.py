@@ -12,7 +12,9 @@ from pathlib import Path
 
 import attrs
 
-from pyllb.session.call import Call, Code, Message, RpcError
+from pyllb.rpc.framing import Message
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call
 from pyllb.session.fssync.disk import Disk, Growing
 from pyllb.session.fssync.order import OrderCheck
 from pyllb.session.fssync.packet import FIN, Packet, PacketType, decode, encode_error, encode_request

@@ -15,7 +15,9 @@ from collections.abc import Iterator
 
 import attrs
 
-from pyllb.session.call import Call, Code, Message, RpcError
+from pyllb.rpc.framing import Message
+from pyllb.rpc.status import Code, RpcError
+from pyllb.session.call import Call
 from pyllb.session.fssync.folders import Folders
 from pyllb.session.fssync.packet import (
     END_OF_STATS,

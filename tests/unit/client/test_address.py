@@ -8,21 +8,22 @@ from pathlib import Path
 import pytest
 
 from pyllb.client.address import find_address, parse_address
+from pyllb.client.connection import Connection
 from pyllb.errors import ConnectError, NoDaemonError, NotThereYet, UsageError
 
 
 @pytest.mark.parametrize(
-    ("text", "target"),
+    ("text", "authority"),
     [
-        ("unix:///run/buildkit/buildkitd.sock", "unix:///run/buildkit/buildkitd.sock"),
-        ("unix://relative.sock", "unix:relative.sock"),
-        ("tcp://localhost:1234", "dns:///localhost:1234"),
-        ("tcp://[::1]:1234", "dns:///[::1]:1234"),
+        ("unix:///run/buildkit/buildkitd.sock", "localhost"),
+        ("unix://relative.sock", "localhost"),
+        ("tcp://localhost:1234", "localhost:1234"),
+        ("tcp://[::1]:1234", "[::1]:1234"),
     ],
 )
-def test_an_address_has_the_form_that_grpc_takes(text: str, target: str) -> None:
+def test_an_address_gives_the_daemon_its_name_in_requests(text: str, authority: str) -> None:
     address = parse_address(text)
-    assert address.target == target
+    assert address.authority == authority
     assert str(address) == text
 
 
@@ -70,4 +71,4 @@ def test_a_peer_that_closes_at_once_is_told() -> None:
         address = parse_address(f"tcp://127.0.0.1:{server.getsockname()[1]}")
         server.close()
         with pytest.raises(ConnectError, match="refused"):
-            address.probe()
+            Connection(address)

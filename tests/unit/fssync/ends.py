@@ -23,7 +23,8 @@ from typing import Any
 
 import attrs
 
-from pyllb.session.call import Call, Message
+from pyllb.rpc.framing import Message
+from pyllb.session.call import Call
 from pyllb.session.fssync.packet import FIN
 from tests.wire.peer import PeerCall
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pyllb.session.call import RpcError
+from pyllb.rpc.status import RpcError
 from pyllb.session.fssync.packet import END_OF_STATS, FIN, decode, encode_data_header, encode_request, encode_stat
 from pyllb.session.fssync.receiver import receive
 from pyllb.session.fssync.sender import CHUNK, send

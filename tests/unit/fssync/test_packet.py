@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyllb._pb import wire_pb2
-from pyllb.session.call import RpcError
+from pyllb.rpc.status import RpcError
 from pyllb.session.fssync.packet import (
     END_OF_STATS,
     FIN,

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pyllb.session.call import Call, RpcError
+from pyllb.rpc.status import RpcError
+from pyllb.session.call import Call
 from pyllb.session.fssync import folders, receiver
 from pyllb.session.fssync.packet import (
     END_OF_STATS,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import TypeAlias
 
-from pyllb.session.call import Message
-from pyllb.session.http2 import Buffer
+from pyllb.rpc.http2 import Buffer
+
+Message: TypeAlias = "bytes | tuple[bytes | memoryview, ...]"
+"""One message, whole or as parts to be joined."""
 
 # The daemon sends up to 16 MiB; twice that is a peer that has lost the thread.
 MAX_MESSAGE = 32 << 20

@@ -1,0 +1,161 @@
+"""Channel: the client's end of a connection to a daemon, on which calls are made by their full method path. No I/O."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from pyllb.rpc.framing import FramingError, framed
+from pyllb.rpc.http2 import (
+    Buffer,
+    Connection,
+    DataReceived,
+    ErrorCode,
+    Event,
+    GoawayReceived,
+    HeadersReceived,
+    StreamEnded,
+    StreamReset,
+    grouped,
+)
+from pyllb.rpc.inbox import RECEIVE_BUDGET
+from pyllb.rpc.outgoing import Outgoing
+from pyllb.rpc.status import CallCancelled, Code, RpcError, outcome
+
+Callbacks = list[Callable[[], object]]
+
+# What an RST_STREAM says, as gRPC over HTTP/2 maps it; any other code is INTERNAL.
+_RESETS = {
+    ErrorCode.REFUSED_STREAM: Code.UNAVAILABLE,
+    ErrorCode.CANCEL: Code.CANCELLED,
+    ErrorCode.ENHANCE_YOUR_CALM: Code.RESOURCE_EXHAUSTED,
+}
+
+
+class Channel:
+    """Makes calls over one connection, whose bytes a link moves. Its methods may be called from any thread.
+
+    authority: the daemon's name in requests. wake: called from any thread when take() has something to give.
+    """
+
+    def __init__(self, authority: str, wake: Callable[[], None]) -> None:
+        self.ended = False
+        self._authority = authority
+        self._wake = wake
+        self._lock = threading.Lock()
+        self._connection = Connection(client=True, stream_window=RECEIVE_BUDGET)
+        self._calls: dict[int, Outgoing] = {}
+        self._gone = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether calls can still be made."""
+        return not self._gone
+
+    def call(
+        self, method: str, request: bytes, *, metadata: Iterable[tuple[str, str]] = (), timeout: float | None = None
+    ) -> Outgoing:
+        """Start a call. timeout: seconds for its answers, None is without a limit.
+
+        On a connection that is gone the call has ended, with UNAVAILABLE.
+        """
+        late = (("grpc-timeout", f"{int(timeout * 1000)}m"),) if timeout is not None else ()
+        head = (*request_head(method, self._authority), *late, *metadata)
+        with self._lock:
+            stream = 0 if self._gone else self._connection.open(head)
+            call = Outgoing(
+                self._connection, self._lock, self._wake, self._calls, stream=stream, method=method, timeout=timeout
+            )
+            if self._gone:
+                call.end(RpcError(Code.UNAVAILABLE, self._gone))
+            else:
+                self._connection.send_data(stream, framed([request]))
+                self._connection.send_end(stream)
+        self._wake()
+        return call
+
+    # --- for the link ---------------------------------------------------------------------------------------------
+
+    def receive(self, data: Buffer) -> None:
+        """The daemon's bytes. Raises http2.ProtocolError when they are not HTTP/2."""
+        callbacks: Callbacks = []
+        with self._lock:
+            for event in self._connection.receive(data):
+                callbacks += self._on_event(event)
+        for callback in callbacks:
+            callback()
+
+    def take(self, limit: int) -> list[Buffer]:
+        """About `limit` bytes to send to the daemon; [] when there is nothing that may leave now."""
+        with self._lock:
+            return self._connection.take(limit)
+
+    def end(self) -> None:
+        """Say goodbye; there is nothing to wait for after that."""
+        with self._lock:
+            self._connection.goaway(ErrorCode.NO_ERROR)
+        self.ended = True
+
+    def close(self, error: Exception | None) -> None:
+        """The connection is over, and with it all calls. error: why; None when this end closed it."""
+        callbacks: Callbacks = []
+        with self._lock:
+            self._gone = self._gone or str(error or "the connection was closed")
+            for call in tuple(self._calls.values()):
+                end = RpcError(Code.UNAVAILABLE, self._gone) if error else CallCancelled(self._gone)
+                callbacks += call.end(end)
+        for callback in callbacks:
+            callback()
+
+    # --- events, with the lock held -------------------------------------------------------------------------------
+
+    def _on_event(self, event: Event) -> Callbacks:
+        if isinstance(event, GoawayReceived):
+            return self._on_goaway(event)
+        call = self._calls.get(event.stream)
+        if call is None:
+            return []
+        if isinstance(event, DataReceived):
+            return self._on_data(call, event)
+        if isinstance(event, HeadersReceived):
+            return self._on_headers(call, event)
+        if isinstance(event, StreamReset):
+            code = _RESETS.get(ErrorCode(event.code), Code.INTERNAL) if event.code in set(ErrorCode) else Code.INTERNAL
+            return call.end(RpcError(code, f"the daemon reset the call (HTTP/2 error {event.code})"))
+        assert isinstance(event, StreamEnded)
+        return call.end(RpcError(Code.INTERNAL, "the answer ended without a status"))
+
+    def _on_data(self, call: Outgoing, event: DataReceived) -> Callbacks:
+        try:
+            call.arrive(event.parts)
+        except FramingError as error:
+            return call.end(RpcError(Code.INTERNAL, f"the daemon sent {error}"))
+        return []
+
+    def _on_headers(self, call: Outgoing, event: HeadersReceived) -> Callbacks:
+        found = grouped(event.headers)
+        if "grpc-status" not in found and found.get(":status") == ("200",):
+            return []  # the head of an answer
+        return call.end(outcome(found))
+
+    def _on_goaway(self, event: GoawayReceived) -> Callbacks:
+        """A daemon that stops says so and lets what it has go on, but answers no new call."""
+        self._gone = f"the daemon takes no more calls: {event.text or 'it is stopping'}"
+        callbacks: Callbacks = []
+        for stream, call in tuple(self._calls.items()):
+            if stream > event.last:
+                callbacks += call.end(RpcError(Code.UNAVAILABLE, self._gone))
+        return callbacks
+
+
+def request_head(method: str, authority: str) -> tuple[tuple[str, str], ...]:
+    """The headers that every gRPC request begins with."""
+    return (
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", method),
+        (":authority", authority),
+        ("content-type", "application/grpc"),
+        ("te", "trailers"),
+        ("user-agent", "pyllb"),
+    )

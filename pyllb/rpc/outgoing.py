@@ -1,0 +1,129 @@
+"""Outgoing: one call of ours, as its caller sees it. The request was sent whole; one answer comes, or many."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, MutableMapping
+
+from pyllb.rpc.http2 import Connection, ErrorCode
+from pyllb.rpc.inbox import Inbox
+from pyllb.rpc.status import CallCancelled, Code, RpcError
+
+
+class Outgoing:
+    """A call under way. Any thread may use it; everything in it is guarded by the channel's lock, which it is given.
+
+    calls: the channel's open calls, which this one leaves at its end. wake: called, without the lock, when there are
+    bytes to take from the connection. timeout: seconds after which whoever waits is told DEADLINE_EXCEEDED; None is
+    never.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        lock: threading.Lock,
+        wake: Callable[[], None],
+        calls: MutableMapping[int, Outgoing],
+        *,
+        stream: int,
+        method: str,
+        timeout: float | None,
+    ) -> None:
+        self.method = method
+        self.stream = stream
+        self._connection = connection
+        self._lock = lock
+        self._wake = wake
+        self._calls = calls
+        self._timeout = timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
+        self._changed = threading.Condition(lock)
+        self._inbox = Inbox(connection, stream)
+        self._callbacks: list[Callable[[], object]] = []
+        self._ended = False
+        self._error: RpcError | CallCancelled | None = None
+        calls[stream] = self
+
+    def receive(self) -> list[bytes] | None:
+        """The messages that have come, at least one; None when the call ended with OK and all were read.
+
+        One thread reads. Raises RpcError for another end, CallCancelled after a cancel().
+        """
+        self._wait(lambda: bool(self._inbox) or self._ended)
+        with self._lock:
+            if not self._inbox:
+                self._check()
+                return None
+            messages, owed = self._inbox.take()
+        if owed:
+            self._wake()
+        return messages
+
+    def answer(self) -> bytes:
+        """The answer of a call that has one, when the call has ended; may be asked again. Raises as receive() does."""
+        self._wait(lambda: self._ended)
+        with self._lock:
+            self._check()
+            return self._inbox.only()
+
+    def error(self) -> RpcError | CallCancelled | None:
+        """What receive() raises at the end; waits for it."""
+        self._wait(lambda: self._ended)
+        return self._error
+
+    def cancel(self) -> bool:
+        """End the call at once, on the peer's side too; whether it had not ended before."""
+        with self._lock:
+            if self._ended:
+                return False
+            callbacks = self.end(CallCancelled(f"{self.method} was cancelled"))
+        self._tell(callbacks)
+        return True
+
+    def on_end(self, callback: Callable[[], object]) -> None:
+        """Call this when the call has ended, in the thread that learns of it; at once, if it has. It must not block."""
+        with self._lock:
+            if not self._ended:
+                self._callbacks.append(callback)
+                return
+        callback()
+
+    # --- for the channel, which holds the lock --------------------------------------------------------------------
+
+    def arrive(self, parts: Iterable[memoryview]) -> None:
+        """Bytes of the answer came. Raises FramingError."""
+        if self._inbox.arrive(parts):
+            self._changed.notify_all()
+
+    def end(self, error: RpcError | CallCancelled | None) -> list[Callable[[], object]]:
+        """Nothing more comes; error: None is OK. Returns what is to be called, once the lock is free."""
+        if self._ended:
+            return []
+        if error is None and not self._inbox.complete:
+            error = RpcError(Code.INTERNAL, f"the answer of {self.method} ended inside a message")
+        self._error, self._ended = error, True
+        self._connection.reset(self.stream, ErrorCode.CANCEL)  # which does nothing when both ends have said their last
+        self._calls.pop(self.stream, None)
+        self._changed.notify_all()
+        callbacks, self._callbacks = self._callbacks, []
+        return callbacks
+
+    # --- with the lock held, but for _wait and _tell ----------------------------------------------------------------
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        with self._lock:
+            left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+            if self._changed.wait_for(done, left):
+                return
+            callbacks = self.end(RpcError(Code.DEADLINE_EXCEEDED, f"no answer within {self._timeout:g} s"))
+        self._tell(callbacks)
+
+    def _tell(self, callbacks: Iterable[Callable[[], object]]) -> None:
+        self._wake()
+        for callback in callbacks:
+            callback()
