@@ -209,7 +209,7 @@ class Link:
                 sent = self._send()
             except self._blocked:
                 return False
-            except ConnectionError:
+            except BrokenPipeError:
                 # What the daemon said before it closed is still to be read, and tells more than this does.
                 self._unheard = True
                 self._out.clear()
