@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import shlex
 import statistics
 import subprocess
 import sys
-import time
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import attrs
 
 # What the console script does, wherever it was installed; `python -m pyllb.cli` loads runpy too, which is 2.5 ms.
+_SPAWN = Path(__file__).with_name("spawn.py")
 PYLLB = (sys.executable, "-c", "from pyllb.cli.__main__ import main; main()")
 
 
@@ -36,19 +38,27 @@ class Side:
 
 def measure(side: Side, turn: int, env: Mapping[str, str]) -> Run:
     """Run the side's command once. turn: which repeat it is, so that a command can be new each time."""
-    source = side.stdin(turn) if side.stdin else Path(os.devnull)
-    with source.open("rb") as stdin, open(os.devnull, "wb") as null:
-        began = time.perf_counter()
-        process = subprocess.Popen(side.command(turn), stdin=stdin, stdout=null, stderr=subprocess.PIPE, env=dict(env))
-        assert process.stderr is not None
-        said = process.stderr.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        wall = time.perf_counter() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
-    if process.returncode:
-        sys.exit(f"{side.name} ended with {process.returncode}: {said.decode(errors='replace')[-2000:]}")
-    return Run(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    run, _ = spawn(side.command(turn), env=env, stdin=side.stdin(turn) if side.stdin else None)
+    return run
+
+
+def spawn(
+    command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: Path | None = None
+) -> tuple[Run, str]:
+    """Run a command by benchmarks/spawn.py: what it cost, and what it wrote to stdout. Ends the benchmark if it fails."""
+    with tempfile.NamedTemporaryFile("r") as report, (stdin or Path(os.devnull)).open("rb") as source:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(_SPAWN), report.name, *command],
+            stdin=source,
+            capture_output=True,
+            env=None if env is None else dict(env),
+            check=False,
+        )
+        if done.returncode:
+            text = done.stderr.decode(errors="replace")[-2000:]
+            sys.exit(f"{shlex.join(command)} ended with {done.returncode}: {text}")
+        wall, cpu, peak = map(float, report.read().split())
+    return Run(wall, cpu, peak / 1024), done.stdout.decode()
 
 
 def interleave(

@@ -6,12 +6,11 @@ Both sides say themselves how long it took, so that neither counts the start of 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from benchmarks.process import Run
+from benchmarks.process import Run, spawn
 from tests import oracle
 
 Comparisons = Iterable[tuple[str, dict[str, list[Run]]]]
@@ -41,5 +40,5 @@ def compare(repeats: int, shapes: Sequence[tuple[str, int]] = SHAPES) -> Compari
 
 def measure(command: Sequence[str]) -> tuple[Run, str]:
     """What a side says of its run, and the digest of what it made."""
-    said = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    said = json.loads(spawn(command)[1])
     return Run(said["seconds"], said["cpu"], said["rss"] / (1 << 20)), said["head"]
