@@ -45,7 +45,7 @@ def measure(side: Side, turn: int, env: Mapping[str, str]) -> Run:
 def spawn(
     command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: Path | None = None
 ) -> tuple[Run, str]:
-    """Run a command by benchmarks/spawn.py: what it cost, and what it wrote to stdout. Ends the benchmark if it fails."""
+    """Run a command by benchmarks/spawn.py: what it cost, and what it wrote to stdout. Its failure ends all."""
     with tempfile.NamedTemporaryFile("r") as report, (stdin or Path(os.devnull)).open("rb") as source:
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(_SPAWN), report.name, *command],

@@ -10,7 +10,8 @@ from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, Pr
 from pyllb.ir.platform import Platform, parse_platform
 
 _INT64 = (1 << 63) - 1
-_NOTHING = (None, (), None, False, None, None, None)
+NOTHING = (None, (), None, False, None, None, None)
+"""What an op that has no options but its name was given: platform, filters, description, and so on as below."""
 
 
 def constraints(
@@ -30,9 +31,8 @@ def constraints(
 
     LLB: Op.constraints, OpMetadata. Mirrors client/llb ConstraintsOpt (BuildKit 0.33.1).
     """
-    if (platform, filters, description, ignore_cache, export_cache, group, resources) == _NOTHING:
-        # Nearly every vertex; those of a large graph share the one value, or differ in their names alone.
-        return NO_CONSTRAINTS if name is None else make_constraints(name=check.text("name", name))
+    if (platform, filters, description, ignore_cache, export_cache, group, resources) == NOTHING:
+        return named(name)
     if resources is not None and not isinstance(resources, LinuxResources):
         raise OptionError(f"resources is {check.show(resources)}; write resources(memory='2g', ...)")
     return Constraints(
@@ -45,6 +45,11 @@ def constraints(
         group=_group(group),
         resources=resources,
     )
+
+
+def named(name: str | None) -> Constraints:
+    """The name alone: nearly every vertex; those of a large graph share one value, or differ in their names alone."""
+    return NO_CONSTRAINTS if name is None else make_constraints(name=check.text("name", name))
 
 
 def a_platform(value: str | Platform | None) -> Platform | None:

@@ -33,7 +33,8 @@ Mounts = tuple[tuple[PlacedMount, ...], tuple[SecretMount, ...], tuple[SshMount,
 
 _MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount)
 _PLACED = (BindMount, CacheMount, TmpfsMount)
-_NOTHING = (None,) * 8
+NOTHING = (None,) * 9
+"""What a command that has no values of its own but variables was given: the arguments of exec_meta."""
 _WHY_NO_RESULT = {
     "CacheMount": "a cache mount outlives the build and is no part of a result; copy what you need out of it",
     "TmpfsMount": "a tmpfs is gone when the command ends; bind(fs(), ...) keeps what is written",
@@ -76,8 +77,6 @@ def _dedent(command: str) -> str:
 
 def exec_meta(
     meta: Meta,
-    *,
-    env: Mapping[str, str] | None,
     dir: str | None,
     user: str | int | None,
     hostname: str | None,
@@ -89,13 +88,8 @@ def exec_meta(
     shell: Sequence[str] | None,
 ) -> Meta:
     """The state's meta with what one command has for itself laid over it."""
-    if env is not None:
-        meta = meta.with_env(check.environment(env))
     if dir is not None:
         meta = meta.with_dir(check.text("dir", dir))
-    given = (user, hostname, network, security, extra_hosts, ulimits, cgroup_parent, shell)
-    if given == _NOTHING:
-        return meta
     return attrs.evolve(
         meta,
         user=meta.user if user is None else a_user(user),
@@ -135,16 +129,15 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
     if mounts == () and not readonly_root:
         return (placed[0],), (), ()
     others: list[SecretMount | SshMount] = []
-    seen: dict[str, Mount] = {}
-    for mount in _listed(mounts):
+    for mount in (listed := _listed(mounts)):
         if isinstance(mount, _PLACED):
             placed.append(mount)
         elif isinstance(mount, _MOUNTS):
             others.append(mount)
         else:
             raise OptionError(f"mounts has {check.show(mount)}; {_mount_hint(mount)}")
-        _note(seen, mount)
-    if len(placed) > 2:  # the root, being "/" alone, is first anyway
+    if len(placed) + len(others) > 2:  # the root, being "/" alone, is first anyway, and has no like
+        _check_distinct(listed)
         placed.sort(key=lambda mount: mount.target)  # code points sort as their UTF-8 bytes do
     if readonly_root and not any(makes_output(mount) for mount in placed):
         raise MountError(
@@ -156,13 +149,13 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
     return tuple(placed), secrets, tuple([mount for mount in others if isinstance(mount, SshMount)])
 
 
-def _listed(mounts: Iterable[Mount]) -> Iterable[Mount]:
-    if type(mounts) is list:
+def _listed(mounts: Iterable[Mount]) -> Sequence[Mount]:
+    if isinstance(mounts, list | tuple):
         return mounts
     if isinstance(mounts, _MOUNTS):
         raise OptionError("mounts is one mount; write mounts=[...] around it")
     check.ordered("mounts", mounts, "a list of bind(...), cache(...) and the like")
-    return mounts
+    return tuple(mounts)
 
 
 def _mount_hint(mount: object) -> str:
@@ -171,6 +164,12 @@ def _mount_hint(mount: object) -> str:
     if isinstance(mount, list | tuple):
         return "write * before an inner list"
     return "write bind(...), cache(...), tmpfs(...), secret(...) or ssh(...)"
+
+
+def _check_distinct(mounts: Iterable[Mount]) -> None:
+    seen: dict[str, Mount] = {}
+    for mount in mounts:
+        _note(seen, mount)
 
 
 def _note(seen: dict[str, Mount], mount: Mount) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Concatenate, ParamSpec
 import attrs
 
 from pyllb.dsl import actions, check, exec
-from pyllb.dsl.constraints import constraints
+from pyllb.dsl.constraints import NOTHING, constraints, named
 from pyllb.dsl.start import Started, with_platform
 from pyllb.errors import OptionError
 from pyllb.ir.files import Chain, FileAction
@@ -82,28 +82,24 @@ class FS(Started):
 
         LLB: ExecOp. Mirrors client/llb State.Run (BuildKit 0.33.1).
         """
-        options = constraints(
-            platform=platform,
-            filters=filters,
-            name=name,
-            description=description,
-            ignore_cache=ignore_cache,
-            export_cache=export_cache,
-            group=group,
-            resources=resources,
-        )
-        meta = exec.exec_meta(
-            self.meta,
-            env=env,
-            dir=dir,
-            user=user,
-            hostname=hostname,
-            network=network,
-            security=security,
-            extra_hosts=extra_hosts,
-            ulimits=ulimits,
-            cgroup_parent=cgroup_parent,
-            shell=shell,
+        meta = self.meta if env is None else self.meta.with_env(check.environment(env))
+        given = (dir, user, hostname, network, security, extra_hosts, ulimits, cgroup_parent, shell)
+        if given != exec.NOTHING:
+            meta = exec.exec_meta(meta, *given)
+        told = (platform, filters, description, ignore_cache, export_cache, group, resources)
+        options = (
+            named(name)
+            if told == NOTHING
+            else constraints(
+                platform=platform,
+                filters=filters,
+                name=name,
+                description=description,
+                ignore_cache=ignore_cache,
+                export_cache=export_cache,
+                group=group,
+                resources=resources,
+            )
         )
         placed, secrets, ssh = exec.exec_mounts(self, mounts, check.flag("readonly_root", readonly_root))
         op = make_exec(

@@ -53,8 +53,10 @@ class Meta(Shown):
 
     def with_env(self, pairs: tuple[tuple[str, str], ...]) -> Meta:
         """This meta with the pairs, each name once, assigned; a name set again moves to the end, as in Go's EnvList."""
-        names = dict(pairs)
-        return self._replace((*[pair for pair in self.env if pair[0] not in names], *pairs), self.dirs)
+        if self.env:
+            names = dict(pairs)
+            pairs = (*[pair for pair in self.env if pair[0] not in names], *pairs)
+        return self._replace(pairs, self.dirs)
 
     def with_dir(self, path: str) -> Meta:
         """This meta in another directory: an absolute path replaces, a relative one joins."""

@@ -19,7 +19,7 @@ _PATH_PART = r"[a-z0-9]+(?:(?:[._]|__|[-]+)[a-z0-9]+)*"
 _PATH = rf"{_PATH_PART}(?:/{_PATH_PART})*"
 _TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
 _DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
-# In three parts, of which "golang:1.25" needs the middle one alone: to compile all of them is 0.5 ms of the start.
+# In three parts, and none of them for a plain name: to compile the middle one alone is 0.35 ms of the start.
 _DOMAIN_ONLY = rf"{_DOMAIN}\Z"
 _NAMED = rf"({_PATH})(?::({_TAG}))?\Z"
 _DIGEST_ONLY = rf"{_DIGEST}\Z"
@@ -56,16 +56,26 @@ def parse_reference(text: str) -> Reference:
         lower = text.replace(name, name.lower(), 1)
         raise RefError(f"{text!r} is not an image reference: its name has upper-case letters; write {lower!r}")
     named, at, digest = rest.partition("@")
-    match = re.match(_NAMED, named)
+    found = _name_and_tag(named)
     known = domain == "docker.io" or re.match(_DOMAIN_ONLY, domain)
-    if match is None or not known or (at and not re.match(_DIGEST_ONLY, digest)):
+    if found is None or not known or (at and not re.match(_DIGEST_ONLY, digest)):
         raise RefError(f"{text!r} is not an image reference; {_why(text)}")
-    name, tag = match.group(1), match.group(2) or ""
+    name, tag = found
     if len(name) > _MAX_PATH:
         raise RefError(f"{text!r} is not an image reference: its name has more than {_MAX_PATH} characters")
     if digest:
         parse_digest(digest)
     return Reference(domain, name, tag or ("" if digest else "latest"), digest)
+
+
+def _name_and_tag(named: str) -> tuple[str, str] | None:
+    """The path and the tag, "" without one; None when they are not that."""
+    name, colon, tag = named.partition(":")
+    plain = all(part.isalnum() for part in name.split("/")) and name.isascii() and name.islower()
+    if plain and (not colon or (tag.isascii() and tag.replace(".", "").isalnum() and tag[0] != "." and len(tag) < 128)):
+        return name, tag
+    match = re.match(_NAMED, named)
+    return (match.group(1), match.group(2) or "") if match else None
 
 
 def parse_digest(text: str) -> str:

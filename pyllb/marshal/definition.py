@@ -350,13 +350,14 @@ class Definition(Value):
 
 
 def _entries(tag: bytes, values: Mapping[str, bytes]) -> list[bytes]:
-    """The entries of a map by digest."""
-    parts = []
+    """The entries of a map by digest, each in two parts: values are many, and need not be copied twice."""
+    parts: list[bytes] = []
     for digest, value in values.items():
         size = len(value)
         length = varint(size)
         # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
-        parts.append(tag + varint(74 + len(length) + size) + b"\x0a\x47" + digest.encode() + b"\x12" + length + value)
+        head = tag + varint(74 + len(length) + size) + b"\x0a\x47" + digest.encode() + b"\x12" + length
+        parts += (head, value)
     return parts
 
 

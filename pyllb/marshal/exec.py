@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import attrs
 
 from pyllb.errors import MountError, OptionError
@@ -11,7 +13,7 @@ from pyllb.ir.ops import ExecOp, ProxyEnv
 from pyllb.ir.platform import Platform
 from pyllb.marshal.evaluate import DEFAULT_PATH, Evaluator, overlay
 from pyllb.marshal.inputs import Digests, Inputs, add_input
-from pyllb.marshal.wire import flag, integer, message, packed, text, texts, varint
+from pyllb.marshal.wire import flag, integer, message, packed, text, text_item, texts, varint
 from pyllb.value import Shown
 
 _NETWORK = {"sandbox": 0, "host": 1, "none": 2}
@@ -24,6 +26,9 @@ _REMOVE_STUBS = b"\x58\x01"  # Meta.removeMountStubsRecursive: client/llb always
 _SECRET, _SSH, _CACHE, _TMPFS = b"\x30\x01", b"\x30\x02", b"\x30\x03", b"\x30\x04"
 
 
+K = TypeVar("K")
+V = TypeVar("V")
+_KEPT = 64
 _Shared = tuple[bytes, bytes, bytes, bytes]
 """What many metas give to an exec, encoded: directory and user; what stands after them in Meta; what stands after the
 mounts; Op.platform."""
@@ -43,6 +48,8 @@ class ExecEncoder(Shown):
     _metas: dict[int, tuple[bytes, _Shared]] = attrs.field(factory=dict, init=False)
     _shared: dict[tuple[object, ...], _Shared] = attrs.field(factory=dict, init=False)
     _mounts: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
+    _envs: dict[tuple[tuple[str, str], ...], bytes] = attrs.field(factory=dict, init=False)
+    _words: dict[tuple[str, ...], bytes] = attrs.field(factory=dict, init=False)
 
     def encode(self, op: ExecOp, inputs: Inputs) -> tuple[bytes, bytes]:
         """pb.ExecOp, and the Op.platform of its state; what its mounts read is added to inputs. Raises GraphError."""
@@ -50,14 +57,14 @@ class ExecEncoder(Shown):
             raise OptionError("a run without a command; write one, or a list that is not empty")
         known = self._metas.get(id(op.meta))
         if known is None:
-            known = self._metas[id(op.meta)] = self._meta(op.meta)
+            known = _keep(self._metas, id(op.meta), self._meta(op.meta))
         env, (dir_user, rest, modes, platform) = known
         parts, cache_env = self._placed(op, inputs)
         if op.ssh or cache_env:
             env = self._mounts_env(op)
         if self.add_path and self.platform.os != "windows":
             env += self._path(op)
-        meta = texts(b"\x0a", op.args) + env + dir_user
+        meta = self._args(op.args) + env + dir_user
         if op.proxy is not None:
             meta += message(b"\x2a", _proxy(op.proxy))
         meta += rest
@@ -82,13 +89,31 @@ class ExecEncoder(Shown):
             dir_user = text(b"\x1a", state.dir) + text(b"\x22", state.user)
             platform = encode_platform(state.platform or self.platform)
             shared = self._shared[known] = dir_user, _rest(meta), _modes(meta), platform
-        return _env(self.evaluator.env(meta)), shared
+        return self._env(self.evaluator.env(meta)), shared
+
+    def _env(self, pairs: tuple[tuple[str, str], ...]) -> bytes:
+        """The environment; a step has one variable for itself as a rule, after those of others."""
+        if not pairs:
+            return b""
+        before = pairs[:-1]
+        known = self._envs.get(before)
+        if known is None:
+            known = _keep(self._envs, before, texts(b"\x12", map("=".join, before)))
+        return known + text_item(b"\x12", "=".join(pairs[-1]))
+
+    def _args(self, args: tuple[str, ...]) -> bytes:
+        """The argv; what stands before its last word is a shell as a rule, and the same for many."""
+        before = args[:-1]
+        known = self._words.get(before)
+        if known is None:
+            known = _keep(self._words, before, texts(b"\x0a", before))
+        return known + text_item(b"\x0a", args[-1])
 
     def _path(self, op: ExecOp) -> bytes:
         """PATH, where neither the state nor a cache mount sets it."""
         names = {name for name, _ in self.evaluator.env(op.meta)}
         names.update(name for mount in op.mounts if isinstance(mount, CacheMount) for name, _ in mount.env)
-        return b"" if "PATH" in names else _env((("PATH", DEFAULT_PATH),))
+        return b"" if "PATH" in names else self._env((("PATH", DEFAULT_PATH),))
 
     def _mounts_env(self, op: ExecOp) -> bytes:
         """The environment with what mounts add: never over what the build set, and for caches over the image's own.
@@ -106,7 +131,7 @@ class ExecEncoder(Shown):
         env = overlay(env, tuple(added.items()))
         if op.ssh and all(name != "SSH_AUTH_SOCK" for name, _ in env):
             env += (("SSH_AUTH_SOCK", _socket(op.ssh[0], 0)),)
-        return _env(env)
+        return self._env(env)
 
     def _placed(self, op: ExecOp, inputs: Inputs) -> tuple[list[bytes], bool]:
         """The mounts that have a place, and whether one of them has variables to set."""
@@ -135,6 +160,14 @@ class ExecEncoder(Shown):
         return parts, env
 
 
+def _keep(cache: dict[K, V], key: K, value: V) -> V:
+    """The value, kept for the steps to come. Few at a time: what is new memory costs more here than work done again."""
+    if len(cache) >= _KEPT:
+        cache.clear()
+    cache[key] = value
+    return value
+
+
 def _rest(meta: Meta) -> bytes:
     if not (meta.extra_hosts or meta.hostname or meta.ulimits or meta.cgroup_parent):
         return _REMOVE_STUBS
@@ -154,14 +187,6 @@ def _rest(meta: Meta) -> bytes:
 
 def _modes(meta: Meta) -> bytes:
     return integer(b"\x18", _NETWORK[meta.network]) + integer(b"\x20", _SECURITY[meta.security])
-
-
-def _env(pairs: tuple[tuple[str, str], ...]) -> bytes:
-    fields = b""
-    for name, value in pairs:
-        data = f"{name}={value}".encode()
-        fields += b"\x12" + varint(len(data)) + data
-    return fields
 
 
 def _proxy(proxy: ProxyEnv) -> bytes:

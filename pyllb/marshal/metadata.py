@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 import attrs
 
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
-from pyllb.marshal.wire import flag, integer, message, text, text_map
+from pyllb.marshal.wire import flag, integer, message, text, text_map, varint
 from pyllb.value import Shown, Value
 
 CUSTOM_NAME = "llb.customname"
@@ -87,7 +88,16 @@ def encode(
 
 def _named(name: str) -> bytes:
     """A description of the name alone."""
-    return message(b"\x12", b"\x0a\x0ellb.customname" + message(b"\x12", name.encode())) if name else b""
+    data = name.encode()
+    return _name_head(len(data)) + data
+
+
+@lru_cache(maxsize=512)
+def _name_head(size: int) -> bytes:
+    """What stands before a name of this many bytes."""
+    value = b"\x12" + varint(size)
+    key = b"\x0a\x0ellb.customname"
+    return b"\x12" + varint(len(key) + len(value) + size) + key + value
 
 
 def encode_caps(caps: Iterable[str]) -> bytes:
@@ -122,8 +132,7 @@ class MetadataTable(Shown):
     """The metadata of one marshal call, encoded, by op digest."""
 
     encoded: dict[str, bytes] = attrs.field(factory=dict, init=False)
-    _constraints: dict[str, Constraints] = attrs.field(factory=dict, init=False)
-    _needs: dict[str, tuple[str, ...]] = attrs.field(factory=dict, init=False)
+    _given: dict[str, tuple[Constraints, tuple[str, ...]]] = attrs.field(factory=dict, init=False)
     _merged: dict[str, OpMetadata] = attrs.field(factory=dict, init=False)
     _caps: dict[tuple[str, ...], tuple[tuple[str, ...], bytes]] = attrs.field(factory=dict, init=False)
     _seen: dict[str, None] = attrs.field(factory=dict, init=False)
@@ -137,15 +146,17 @@ class MetadataTable(Shown):
         known = self._caps.get(caps)
         if known is None:
             known = self._caps[caps] = caps, encode_caps(sorted(set(caps)))
-        self._constraints[digest] = constraints
-        self._needs[digest] = known[0]
+        self._given[digest] = constraints, known[0]
         self.encoded[digest] = known[1] if constraints is NO_CONSTRAINTS else self._encode(constraints, known[1])
 
     def _encode(self, constraints: Constraints, caps: bytes) -> bytes:
-        self._note(constraints)
         special = constraints.description or constraints.ignore_cache or constraints.group or constraints.resources
         if not special and constraints.export_cache is None:  # a name is what most ops have, and all they have
+            if not constraints.name:
+                return caps
+            self._seen["meta.description"] = None
             return _named(constraints.name) + caps
+        self._note(constraints)
         return encode(
             constraints.ignore_cache,
             description(constraints),
@@ -175,6 +186,6 @@ class MetadataTable(Shown):
             self._seen["meta.exportcache"] = None
 
     def _merge(self, digest: str, constraints: Constraints, caps: tuple[str, ...]) -> None:
-        before = self._merged.get(digest) or OpMetadata.of(self._constraints[digest], self._needs[digest])
+        before = self._merged.get(digest) or OpMetadata.of(*self._given[digest])
         merged = self._merged[digest] = before.merged(OpMetadata.of(constraints, caps))
         self.encoded[digest] = merged.to_bytes()

@@ -126,5 +126,7 @@ class OpEncoder(Shown):
 
     def filters(self, constraints: Constraints) -> bytes:
         """Op.constraints, which is there even when it says nothing."""
+        if constraints is NO_CONSTRAINTS is self.base:
+            return _NO_FILTERS
         every = self.base.filters + constraints.filters
         return message(b"\x5a", texts(b"\x0a", every)) if every else _NO_FILTERS

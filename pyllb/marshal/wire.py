@@ -61,12 +61,14 @@ def flag(tag: bytes, value: bool) -> bytes:
 
 def texts(tag: bytes, values: Iterable[str]) -> bytes:
     """A repeated string; empty items count."""
-    out = b""
-    for value in values:
-        data = value.encode()
-        size = len(data)
-        out += tag + (_SMALL[size] if size < 128 else varint(size)) + data
-    return out
+    return b"".join([text_item(tag, value) for value in values])
+
+
+def text_item(tag: bytes, value: str) -> bytes:
+    """One item of a repeated string, also an empty one."""
+    data = value.encode()
+    size = len(data)
+    return tag + (_SMALL[size] if size < 128 else varint(size)) + data
 
 
 def packed(tag: bytes, values: tuple[int, ...]) -> bytes:
