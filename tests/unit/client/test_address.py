@@ -64,6 +64,7 @@ def test_a_dialled_socket_is_connected_and_blocks() -> None:
         with address.dial() as connection:
             assert connection.gettimeout() is None
             assert connection.getpeername() == server.getsockname()
+            assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_a_peer_that_closes_at_once_is_told() -> None:
