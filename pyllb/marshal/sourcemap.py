@@ -67,12 +67,15 @@ class SourceMap(Shown):
         found = b""
         if self.read_text is not no_text:
             for info, place in places:
-                found += message(b"\x0a", integer(b"\x08", self._index(info)) + place)
+                index = self._indices.get(info)
+                if index is None:
+                    index = self._indices[info] = self._index(info, _said(info))
+                found += message(b"\x0a", integer(b"\x08", index) + place)
         self.locations[digest] = self.locations.get(digest, b"") + found
 
-    def _index(self, info: bytes) -> int:
-        """The number of a file, added when it is new."""
-        index = self._indices.setdefault(info, len(self.infos))
+    def _index(self, info: bytes, said: bytes) -> int:
+        """The number of a file, added when there is none that says the same."""
+        index = self._indices.setdefault(said, len(self.infos))
         if index == len(self.infos):
             self.infos.append(info)
         return index
@@ -109,6 +112,16 @@ class SourceMap(Shown):
         if content is not None:
             data = blob(b"\x12", content.encode("utf-8", "surrogateescape"))
             name = message(b"\x0a", filename.encode("utf-8", "replace"))
-            index = self._index(name + data + text(b"\x22", "Python"))
+            info = name + data + text(b"\x22", "Python")
+            index = self._index(info, info)
         self._files[filename] = index
         return index
+
+
+def _said(info: bytes) -> bytes:
+    """A file without how a frontend was given it, which differs from session to session: for Go it is one file."""
+    from pyllb._pb import ops_pb2
+
+    read = ops_pb2.SourceInfo.FromString(info)
+    read.ClearField("definition")
+    return read.SerializeToString(deterministic=True)

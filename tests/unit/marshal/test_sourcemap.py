@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pyllb
+from pyllb._pb import ops_pb2
 from pyllb.ir.platform import Platform
 from pyllb.marshal.sourcemap import source_lines
 from tests.oracle.sourcemap import FILENAME, TEXT, marshal, read_text
@@ -81,3 +82,23 @@ def test_files_are_numbered_as_they_are_met() -> None:
     source = lowered(names["made"], read_text=texts.get).definition.source
     assert [info.filename for info in source.infos] == ["build.py", "helper.py"]
     assert sorted([place.source for place in places] for places in source.locations.values()) == [[0], [0, 1]]
+
+
+def test_a_file_that_two_frontends_were_given_in_two_ways_is_told_once() -> None:
+    def given(by: str) -> pyllb.Definition:
+        message = ops_pb2.Definition.FromString(lowered(pyllb.fs().mkdir(f"/{by}")).definition.to_bytes())
+        info = message.Source.infos.add(filename="Dockerfile", language="Dockerfile", data=b"FROM x\n")
+        getattr(info.definition, "def").append(by.encode())
+        for places in message.Source.locations.values():
+            places.locations.add().ranges.add().start.line = 1
+        return pyllb.Definition.from_bytes(message.SerializeToString())
+
+    def text_of_none(filename: str) -> None:
+        return None
+
+    one, other = given("one"), given("other")
+    made = lowered(pyllb.merge(pyllb.definition(one), pyllb.definition(other)), read_text=text_of_none).definition
+    assert made.source.infos == one.source.infos
+    written = ops_pb2.Definition.FromString(made.to_bytes()).Source.infos
+    assert [getattr(info.definition, "def") for info in written] == [[b"one"]]
+    assert [len(made.source_lines(digest)) for digest, _ in made.ops[:2]] == [1, 1]
