@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import random
+from collections.abc import Sequence
 from typing import Any
 
 from tests.oracle import Program
@@ -54,8 +56,8 @@ class Drawing:
         return None if not self.nodes or self.random.random() < 0.1 else self.random.randrange(len(self.nodes))
 
     def full(self) -> int:
-        """A node made before that is a source, and so not empty."""
-        return self.random.choice([i for i, node in enumerate(self.nodes) if node["op"] in SOURCES])
+        """A node made before that is a source, or was read, and so not empty."""
+        return self.random.choice([i for i, node in enumerate(self.nodes) if node["op"] in SOURCES or node.get("data")])
 
     def constraints(self) -> Fields:
         return self.some(
@@ -71,10 +73,12 @@ class Drawing:
         return self.some(platform=self.pick(*PLATFORMS))
 
 
-def drawn(seed: int) -> Program:
-    """The program of a seed."""
+def drawn(seed: int, stored: Sequence[bytes] = ()) -> Program:
+    """The program of a seed. stored: definitions, none of them empty, of which it builds on one or two."""
     drawing = Drawing(seed)
     drawing.nodes.append(_image(drawing))
+    for data in drawing.random.sample(stored, drawing.pick(1, 2)) if stored else ():
+        drawing.nodes.append({"op": "definition", "data": base64.b64encode(data).decode()})
     for _ in range(drawing.random.randrange(1, 12)):
         make = drawing.pick(_image, _source, _state, _state, _run, _run, _run, _file, _file, _graph, _mount)
         drawing.nodes.append(make(drawing))

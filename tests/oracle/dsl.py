@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pyllb
@@ -15,7 +15,7 @@ from pyllb.ir.mounts import Mount
 from pyllb.ir.platform import parse_platform
 from pyllb.ir.reference import parse_reference
 from pyllb.marshal.lower import Lowered, ResolveImage, lower
-from pyllb.marshal.sourcemap import no_text
+from pyllb.marshal.sourcemap import ReadText, no_text
 from tests.oracle import Program
 
 Fields = dict[str, Any]
@@ -25,12 +25,12 @@ _SOURCES = ("image", "local", "git", "http", "oci_layout", "image_blob", "oci_la
 _STATE = ("dir", "user", "hostname", "network", "security", "cgroup_parent", "platform")
 
 
-def marshal(program: Program, read_text: Callable[[str], str | None] = no_text) -> Lowered:
+def marshal(program: Program, read_text: ReadText = no_text) -> Lowered:
     """Build a program and lower it, answering for images what the program says."""
-    return _lower(build(program), program, read_text)
+    return _lower(build(program, read_text), program, read_text)
 
 
-def _lower(node: pyllb.FS, program: Program, read_text: Callable[[str], str | None] = no_text) -> Lowered:
+def _lower(node: pyllb.FS, program: Program, read_text: ReadText) -> Lowered:
     resolve: Mapping[str, Any] | None = program.get("resolve")  # type: ignore[assignment]
     lowering = lower(
         node,
@@ -62,22 +62,23 @@ def _resolved(request: ResolveImage, known: Mapping[str, bytes]) -> ResolvedImag
     return ResolvedImage(request.ref, "sha256:" + "0" * 64, known[request.ref])
 
 
-def build(program: Program) -> pyllb.FS:
+def build(program: Program, read_text: ReadText = no_text) -> pyllb.FS:
     """The filesystem that a program describes."""
     made: list[pyllb.FS] = []
     nodes: list[Fields] = program["nodes"]  # type: ignore[assignment]
     for node in nodes:
         fields = dict(node)
         op = fields.pop("op")
-        made.append(_definition(fields, made, program) if op == "definition" else _node(op, fields, made))
+        read = op == "definition"
+        made.append(_definition(fields, made, program, read_text) if read else _node(op, fields, made))
     result = program.get("result")
     return made[result if isinstance(result, int) else -1]
 
 
-def _definition(fields: Fields, made: list[pyllb.FS], program: Program) -> pyllb.FS:
+def _definition(fields: Fields, made: list[pyllb.FS], program: Program, read_text: ReadText) -> pyllb.FS:
     """A node marshalled, or a definition that somebody else marshalled, as a filesystem."""
     if fields.get("on") is not None:
-        data = _lower(made[fields["on"]], program).definition.to_bytes()
+        data = _lower(made[fields["on"]], program, read_text).definition.to_bytes()
     else:
         data = base64.b64decode(fields.get("data", ""))
     return pyllb.definition(pyllb.Definition.from_bytes(data))

@@ -73,12 +73,7 @@ func main() {
 }
 
 func marshal(program Program) (answer Answer, err error) {
-	b := &builder{program: program, files: map[Location]*llb.SourceMap{}}
-	st, err := b.build()
-	if err != nil {
-		return answer, err
-	}
-	def, err := st.Marshal(context.Background(), marshalOptions(program)...)
+	def, err := definition(program)
 	if err != nil {
 		return answer, err
 	}
@@ -96,6 +91,18 @@ func marshal(program Program) (answer Answer, err error) {
 	}
 	answer.Source = source(def.Source)
 	return answer, nil
+}
+
+func definition(program Program) (*llb.Definition, error) {
+	if program.Dockerfile != nil {
+		return dockerfile(program)
+	}
+	b := &builder{program: program, files: map[Location]*llb.SourceMap{}}
+	st, err := b.build()
+	if err != nil {
+		return nil, err
+	}
+	return st.Marshal(context.Background(), marshalOptions(program)...)
 }
 
 func marshalOptions(program Program) []llb.ConstraintsOpt {

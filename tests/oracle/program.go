@@ -14,6 +14,8 @@ type Program struct {
 	Resolve  map[string]Config `json:"resolve"`
 	Every    Constraints       `json:"every"`
 	SetsPath *bool             `json:"sets_default_path"`
+
+	Dockerfile *Dockerfile `json:"dockerfile"`
 }
 
 // Config is what a registry would answer for an image. User is set on the state, as the Dockerfile frontend does.

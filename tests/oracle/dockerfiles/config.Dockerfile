@@ -1,0 +1,5 @@
+ARG BASE=golang
+FROM ${BASE}
+ENV LATER=1
+EXPOSE 80
+CMD ["true"]
