@@ -272,15 +272,19 @@ class Definition(Value):
         )
 
     def source_lines(self, digest: str) -> tuple[SourceLine, ...]:
-        """The user's lines that made an op, innermost first; () when the source map has none."""
+        """The user's lines that made an op, innermost first; () when the source map has none.
+
+        An instruction that a frontend tells line by line is one place, from its first line to its last.
+        """
         from pyllb._pb import ops_pb2
 
         lines = []
-        for place in reversed(self._places(digest)):
-            if 0 <= place.source < len(self._infos):
-                info = ops_pb2.SourceInfo.FromString(self._infos[place.source])
-                content = info.data.decode(errors="replace")
-                lines.append(SourceLine(info.filename, place.start_line, place.end_line, content))
+        for place in reversed(ops_pb2.Locations.FromString(self._locations.get(digest, b"")).locations):
+            if place.ranges and 0 <= place.sourceIndex < len(self._infos):
+                info = ops_pb2.SourceInfo.FromString(self._infos[place.sourceIndex])
+                first = min(r.start.line for r in place.ranges)
+                last = max(max(r.start.line, r.end.line) for r in place.ranges)
+                lines.append(SourceLine(info.filename, first, last, info.data.decode(errors="replace")))
         return tuple(lines)
 
     def secrets(self) -> tuple[SecretUse, ...]:

@@ -160,6 +160,20 @@ def test_a_definition_gives_the_lines_of_an_op() -> None:
     assert MADE.source_lines("sha256:none") == ()
 
 
+def test_an_instruction_of_many_lines_is_one_place_as_the_daemon_tells_it() -> None:
+    message = ops_pb2.Definition.FromString(lowered(pyllb.fs().mkdir("/a")).definition.to_bytes())
+    message.Source.infos.add(filename="Dockerfile", data=b"FROM x\nRUN a \\\n  b\nRUN c\n")
+    (digest,) = message.Source.locations
+    places = message.Source.locations[digest].locations
+    for lines in ([(4, 4)], [(2, 2), (3, 0)], []):
+        ranges = places.add().ranges
+        for start, end in lines:
+            ranges.add(start=ops_pb2.Position(line=start), end=ops_pb2.Position(line=end))
+    found = Definition.from_bytes(message.SerializeToString()).source_lines(digest)
+    assert [(place.line, place.end_line) for place in found] == [(2, 3), (4, 4)]
+    assert found[0].excerpt(0) == " >    2 | RUN a \\\n >    3 |   b"
+
+
 def test_a_definition_too_large_for_the_daemon_names_its_largest_ops() -> None:
     node = pyllb.fs().mkfile("/small", b"").mkfile("/large", b"x" * (17 << 20), name="the large one")
     definition = lowered(node, read_text=lambda name: "" if name == __file__ else None).definition
