@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from pyllb.client.connection import Connection
 from pyllb.client.job import Job
 from pyllb.client.options import Options
 from pyllb.client.task import Cancellation
+from pyllb.errors import ExecError
 from pyllb.marshal.definition import Definition
 from tests.conftest import Buildctl
 
@@ -88,3 +90,46 @@ def test_the_difference_of_two_dockerfiles_is_told(definition: Definition, addre
     assert {field.path[0] for field in run.fields} == {"command", "name", "description"}
     assert run.place == "Dockerfile:11"
     assert "- RUN --mount" in dockerfile.to_text()  # the frontend was given it as a file of ours
+
+
+BUILT = """\
+FROM busybox AS made
+WORKDIR /w
+COPY <<EOT word
+{word}
+EOT
+RUN --mount=type=cache,target=/c --mount=type=tmpfs,target=/t --network=none \\
+    sed s/^/made:/ word >out && {command}
+
+FROM busybox
+COPY --link --from=made /w/out /one/out
+COPY --link --chmod=600 Dockerfile /one/
+"""
+
+
+def test_what_dockerfiles_make_is_solved_and_built_upon(
+    client: pyllb.Client, address: str, nonce: str, tmp_path: Path
+) -> None:
+    one, other = (
+        pyllb.definition(of_dockerfile(address, BUILT.format(word=f"{nonce}{number}", command="true")))
+        for number in (1, 2)
+    )
+    client.solve(one, output=f"type=local,dest={tmp_path}/as-it-is")
+    assert (tmp_path / "as-it-is/one/out").read_text() == f"made:{nonce}1\n"
+    look = "cp -r /one here; cat /two/one/out >>here/out; stat -c %a here/Dockerfile >here/mode"
+    seen = one.run(look, dir="/seen", mounts=[pyllb.bind(pyllb.fs(), "/seen"), pyllb.bind(other, "/two")])
+    changed = pyllb.diff(one, one.mkdir("/changed"))
+    copied = pyllb.fs().copy(other, "/one/out", "/copied")
+    client.solve(pyllb.merge(seen.mount("/seen"), changed, copied), output=f"type=local,dest={tmp_path}/out")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["changed", "copied", "here"]
+    assert (tmp_path / "out/here/out").read_text() == f"made:{nonce}1\nmade:{nonce}2\n"
+    assert (tmp_path / "out/here/mode").read_text() == "600\n"
+    assert (tmp_path / "out/copied").read_text() == f"made:{nonce}2\n"
+
+
+def test_a_failure_in_what_a_dockerfile_makes_has_its_line(client: pyllb.Client, address: str, nonce: str) -> None:
+    read = of_dockerfile(address, BUILT.format(word=nonce, command="exit 7"))
+    with pytest.raises(ExecError) as caught:
+        client.solve(pyllb.definition(read).mkdir("/more"))
+    assert caught.value.process_exit_code == 7
+    assert [(line.filename, line.line) for line in caught.value.sources[:1]] == [("Dockerfile", 6)]
