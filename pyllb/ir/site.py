@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 from types import CodeType, FrameType
 
@@ -15,6 +16,9 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CALLS_BACK = _PACKAGE + "dsl" + os.sep
 _KEPT = 1024  # sites kept to be given again: a large graph is made by few calls
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
+# Until 3.12 a comprehension is a function of its own, called where it stands; since then it is a part of the other.
+_OWN_FRAME = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>"} if sys.version_info < (3, 12) else ())
+_WALKED = 2 * _DEPTH if _OWN_FRAME else _DEPTH  # frames looked at: each may be one that the next is left out for
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -43,7 +47,11 @@ class Frame(Value):
         return self.code.co_qualname
 
     def range(self) -> Range:
-        """The lines and columns; walks the code's position table, so ask once per frame and keep the answer."""
+        """The lines and columns; walks the code's position table, so ask once per frame and keep the answer.
+
+        Those of a call are the same in every Python from 3.11 on. Where Python itself calls (a context manager's
+        __enter__, an iterator's __next__ in a comprehension, __bool__, what is in an f-string) they are its own.
+        """
         positions = islice(self.code.co_positions(), self.instruction // 2, None)
         return range_of(self.code, next(positions, (None, None, None, None)))
 
@@ -59,7 +67,8 @@ def range_of(code: CodeType, position: tuple[int | None, int | None, int | None,
 class Site(Value):
     """The user's frames, innermost first, at most eight; empty when none was found.
 
-    places: code and instruction by turns; every vertex has a site and few are asked for their frames.
+    places: code and instruction by turns; every vertex has a site and few are asked for their frames. Those at which
+    a comprehension is called are among them.
     """
 
     places: tuple[CodeType | int, ...] = attrs.field(default=(), repr=False)
@@ -68,7 +77,16 @@ class Site(Value):
     def frames(self) -> tuple[Frame, ...]:
         codes = (code for code in self.places if not isinstance(code, int))
         instructions = (place for place in self.places if isinstance(place, int))
-        return tuple(map(Frame, codes, instructions))
+        return tuple(islice(_kept(map(Frame, codes, instructions)), _DEPTH))
+
+
+def _kept(frames: Iterable[Frame]) -> Iterator[Frame]:
+    """The frames without those that call a comprehension: the place in it is the more exact one."""
+    own = False
+    for frame in frames:
+        if not own:
+            yield frame
+        own = frame.code.co_name in _OWN_FRAME
 
 
 NOWHERE = Site()
@@ -90,7 +108,7 @@ def here() -> Site:
         frame = frame.f_back
     codes: list[CodeType] = []
     instructions: list[int] = []
-    while frame is not None and len(codes) < _DEPTH:
+    while frame is not None and len(codes) < _WALKED:
         code = frame.f_code
         if code.co_filename in _users or _is_users(code.co_filename):
             codes.append(code)

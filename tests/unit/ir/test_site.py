@@ -42,3 +42,30 @@ def test_the_innermost_eight_frames_are_kept() -> None:
         return deep(depth - 1) if depth else here()
 
     assert [frame.function.rpartition(".")[2] for frame in deep(20).frames] == ["deep"] * 8
+
+
+COMPREHENSIONS = """\
+def step(): return here()
+def many():
+    listed = [step() for _ in "a"]
+    nested = [{0: {step() for _ in "a"} for _ in "a"} for _ in "a"]
+    lazy = list([step() for _ in "a"] for _ in "a")
+    called = [(lambda: [step() for _ in "a"])() for _ in "a"]
+    return [*listed, *nested[0][0], *lazy[0], *called[0]]
+"""
+
+
+def test_a_comprehension_is_a_part_of_the_function_it_stands_in_whatever_python_makes_of_it() -> None:
+    names: dict[str, Callable[..., list[Site]]] = {"here": here}  # type: ignore[dict-item]
+    exec(compile(COMPREHENSIONS, "build.py", "exec"), names)
+    ranges = [[frame.range() for frame in site.frames if frame.filename == "build.py"] for site in names["many"]()]
+    places = [[(place.start_line, place.start_column) for place in found[1:]] for found in ranges]
+    assert places == [[(3, 14)], [(4, 19)], [(5, 17), (5, 11)], [(6, 24), (6, 14)]]
+
+
+def test_eight_frames_are_kept_of_calls_in_comprehensions_too() -> None:
+    def deep(depth: int) -> Site:
+        (site,) = [deep(depth - 1) if depth else here() for _ in "a"]
+        return site
+
+    assert [frame.function.split(".<locals>.")[1] for frame in deep(20).frames] == ["deep"] * 8
