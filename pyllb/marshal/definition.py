@@ -199,9 +199,11 @@ class Definition(Value):
             from pyllb.marshal.vertex import DefinitionVertex
 
             data, last = dict(self.ops), self.ops[-1][0] if self.ops else ""
+            known = {}
             for digest, op in self._parsed():
                 description = self.raw_metadata(digest).description
-                self._known[digest] = DefinitionVertex.of(digest, op, data[digest], description, digest == last)
+                known[digest] = DefinitionVertex.of(digest, op, data[digest], description, digest == last)
+            self._known.update(known)  # at once: another thread may ask meanwhile, and takes what is there for all
         return self._known
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,7 @@ import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.errors import DefinitionError, GraphError
 from pyllb.marshal.definition import Definition, SecretUse
-from pyllb.marshal.vertex import Input
+from pyllb.marshal.vertex import DefinitionVertex, Input
 from tests.unit.marshal.nodes import lowered
 
 
@@ -201,6 +202,23 @@ def test_the_vertices_of_a_definition_say_what_they_are_and_read() -> None:
         assert definition.vertex(make.digest) == make
         assert (make.digest, make.data) in definition.ops
         assert definition.digest == make.digest
+
+
+def test_a_definition_that_one_thread_reads_is_whole_for_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    definition, make = Definition.from_bytes(DATA), DefinitionVertex.of
+    made: list[DefinitionVertex] = []
+    asked: list[DefinitionVertex] = []
+
+    def of(*arguments: Any) -> DefinitionVertex:
+        vertex = make(*arguments)
+        made.append(vertex)
+        if len(made) == 2:  # another thread asks when the first op is known and the second is not
+            asked.append(definition.vertex(definition.digest))
+        return vertex
+
+    monkeypatch.setattr(DefinitionVertex, "of", of)
+    assert len(definition.vertices) == 4
+    assert [vertex.name for vertex in asked] == ["make it"]
 
 
 def test_an_op_that_is_not_there_is_asked_for_in_vain() -> None:
