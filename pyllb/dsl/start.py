@@ -13,7 +13,7 @@ from pyllb.dsl.constraints import constraints
 from pyllb.dsl.state import State
 from pyllb.errors import OptionError
 from pyllb.ir.meta import Meta
-from pyllb.ir.ops import Output, SourceOp
+from pyllb.ir.ops import ExecOp, Output, SourceOp
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyllb.dsl.git import GitSignature, GitTime
     from pyllb.dsl.sources import Differ, PathLike, ResolveMode
     from pyllb.ir.constraints import Constraints, ProgressGroup
-    from pyllb.ir.ops import Node
+    from pyllb.ir.ops import Node, Vertex
     from pyllb.ir.platform import Platform
 
 
@@ -428,12 +428,19 @@ class Started(Configured):
 
 
 def with_platform(meta: Meta, output: Output | None) -> Meta:
-    """A vertex made with a platform of its own hands it on with its outputs, as Go's do.
+    """A vertex hands the platform it was made with on with its outputs, as Go's do: an exec, a source, what was read.
 
     An image's platform stays with the image: it lies under the one that the image's config says.
     """
-    platform = None if output is None else output.vertex.constraints.platform
-    if output is None or platform is None or platform == meta.platform:
-        return meta
-    is_image = isinstance(output.vertex, SourceOp) and output.vertex.image is not None
-    return meta if is_image else attrs.evolve(meta, platform=platform)
+    platform = None if output is None else _handed_on(output.vertex)
+    return meta if platform is None or platform == meta.platform else attrs.evolve(meta, platform=platform)
+
+
+def _handed_on(vertex: Vertex) -> Platform | None:
+    if isinstance(vertex, ExecOp):
+        return vertex.constraints.platform
+    if isinstance(vertex, SourceOp):
+        return vertex.constraints.platform if vertex.image is None else None
+    from pyllb.ir.rare import EncodedOp  # here: few builds have one
+
+    return vertex.platform.normalized() if isinstance(vertex, EncodedOp) and vertex.platform is not None else None
