@@ -77,7 +77,7 @@ def drawn(seed: int, stored: Sequence[bytes] = ()) -> Program:
     """The program of a seed. stored: definitions, none of them empty, of which it builds on one or two."""
     drawing = Drawing(seed)
     drawing.nodes.append(_image(drawing))
-    for data in drawing.random.sample(stored, drawing.pick(1, 2)) if stored else ():
+    for data in drawing.random.sample(stored, min(drawing.pick(1, 2), len(stored))) if stored else ():
         drawing.nodes.append({"op": "definition", "data": base64.b64encode(data).decode()})
     for _ in range(drawing.random.randrange(1, 12)):
         make = drawing.pick(_image, _source, _state, _state, _run, _run, _run, _file, _file, _graph, _mount)

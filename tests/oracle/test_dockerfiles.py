@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 from collections.abc import Mapping
 
 import pytest
@@ -12,6 +13,7 @@ from pyllb._pb import ops_pb2
 from pyllb.marshal.definition import Definition
 from tests.oracle import Answer, Program, ask, test_buildctl
 from tests.oracle.dockerfiles import DOCKERFILES, dockerfile, on_top, together
+from tests.oracle.dockerfiles.draw import drawn_dockerfile
 from tests.oracle.draw import drawn
 from tests.oracle.dsl import marshal
 from tests.oracle.test_cases import assert_equal, metadata
@@ -55,7 +57,10 @@ def test_the_dockerfiles_become_ops_of_every_kind_that_the_frontend_makes(answer
 
 @each
 def test_it_is_read_and_written_back_equal(name: str, answers: Answers) -> None:
-    answer = answers[name]
+    assert_read_and_written_back(answers[name])
+
+
+def assert_read_and_written_back(answer: Answer) -> None:
     read = Definition.from_bytes(answer.definition)
     assert read.ops == answer.ops
     assert metadata(read) == answer.metadata
@@ -121,6 +126,28 @@ def test_random_programs_on_definitions_of_dockerfiles_equal_those_of_go(answers
             compare(made, answer)
         except Exception as error:
             raise AssertionError(f"{made['name']} differs") from error
+
+
+@pytest.mark.parametrize("seed", [1, secrets.randbits(40)], ids=["a fixed seed", "a new seed"])
+def test_random_dockerfiles_are_read_written_back_and_built_on(seed: int) -> None:
+    seeds = range(seed, seed + 150)
+    answers = made_by_go([drawn_dockerfile(number) for number in seeds])
+    programs = []
+    for number, answer in zip(seeds, answers, strict=True):
+        try:
+            assert_read_and_written_back(answer)
+        except Exception as error:
+            raise AssertionError(f"the Dockerfile of seed {number} differs") from error
+        if answer.ops:
+            ways = on_top(answer.definition)
+            programs += [drawn(number, [answer.definition]), {**ways[number % len(ways)], "name": f"seed {number}"}]
+    for made, answer in zip(programs, made_by_go(programs), strict=True):
+        try:
+            compare(made, answer)
+        except Exception as error:
+            raise AssertionError(f"{made['name']} differs") from error
+    for answer in answers[:20]:
+        test_buildctl.assert_equal(answer.definition)
 
 
 def compare(program: Program, answer: Answer) -> None:

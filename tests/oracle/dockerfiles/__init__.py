@@ -53,10 +53,13 @@ IMAGES: Fields = {
 """What the registry answers; nobody asks one."""
 
 
-def dockerfile(file: str, what: str = "", *, platform: str = "linux/amd64", **options: Any) -> Program:
-    """A program that the frontend makes. options: as the fields of tests/oracle/dockerfile.go."""
-    text = (_HERE / f"{file}.Dockerfile").read_text()
-    name = f"{file} {what}".strip()
+def dockerfile(file: str, what: str = "", **options: Any) -> Program:
+    """A program that the frontend makes of a Dockerfile beside this module. options: as from_text has them."""
+    return from_text(f"{file} {what}".strip(), (_HERE / f"{file}.Dockerfile").read_text(), **options)
+
+
+def from_text(name: str, text: str, *, platform: str = "linux/amd64", **options: Any) -> Program:
+    """A program that the frontend makes of a text. options: as the fields of tests/oracle/dockerfile.go."""
     made = {"text": text, **options}
     return {"name": name, "platform": platform, "unique": "unique-id", "resolve": IMAGES, "dockerfile": made}
 
