@@ -1,6 +1,7 @@
 """One measured run: a graph of N execs is built, marshalled with its source map, and serialised.
 
-Usage: python benchmarks/llb/graph.py chain|wide N, with pyllb to be found. The graph is that of tests/oracle/bench/main.go.
+Usage: python benchmarks/llb/graph.py chain|wide N, with pyllb in its path. The graph is that of
+tests/oracle/bench/main.go.
 """
 
 from __future__ import annotations
