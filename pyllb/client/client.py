@@ -94,6 +94,7 @@ class Client:
         self._docker_config = docker_config
         self._lock = threading.Lock()
         self._connection: Connection | None = None
+        self._retired: list[Connection] = []
 
     def __enter__(self) -> Client:
         return self
@@ -106,17 +107,26 @@ class Client:
     def close(self) -> None:
         """End the connection; a solve that still runs in another thread fails."""
         with self._lock:
-            connection, self._connection = self._own(), None
-        if connection is not None:
+            self._retire()
+            connections, self._retired = self._retired, []
+        for connection in connections:
             connection.close()
 
     def _own(self) -> Connection | None:
-        """The connection of this process that is of use. A forked child's copy of one has no thread behind it."""
+        """The connection that is of use to this process. A forked child's copy of one has no thread behind it."""
         connection = self._connection
         if connection is not None and (connection.pid != os.getpid() or not connection.alive):
-            connection.close()
-            self._connection = None
+            self._retire()
         return self._connection
+
+    def _retire(self) -> None:
+        """Make no more calls on the connection. A solve of another thread may still go on with it: a daemon that was
+        told to stop lets it."""
+        connection, self._connection = self._connection, None
+        if connection is not None and connection.pid != os.getpid():
+            connection.close()
+        elif connection is not None:
+            self._retired = [*(one for one in self._retired if not one.over), connection]
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
@@ -130,8 +140,7 @@ class Client:
         except ConnectError:
             with self._lock:
                 if self._connection is connection:
-                    self._connection = None
-            connection.close()
+                    self._retire()
             raise
 
     def solve(

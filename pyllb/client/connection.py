@@ -99,6 +99,11 @@ class Connection:
         """Whether calls can be made: the daemon has neither gone nor said that it goes."""
         return self._channel.alive
 
+    @property
+    def over(self) -> bool:
+        """Whether nothing is under way any more, and the socket is closed."""
+        return self._link.join(0)
+
     def pending(
         self,
         method: str,

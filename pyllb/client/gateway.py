@@ -27,7 +27,6 @@ _BUILD_ID = "buildkit-controlapi-buildid"
 # A ping waits for the build to be registered, which a busy daemon does late; Go's client gives it as long.
 _PING_TIMEOUT = 15.0
 _RETURN_TIMEOUT = 5.0
-_EVALUATE = "gateway.solve.evaluate"
 _METARESOLVER = "source.metaresolver"
 # What daemons had before they told: grpcclient.defaultLLBCaps of BuildKit 0.33.1.
 _OLD_LLB_CAPS = frozenset(
@@ -117,25 +116,23 @@ class Bridge:
         return ResolvedImage(image.ref, answer.Digest, answer.Config)
 
     def solve(self, definition: ops_pb2.Definition, imports: Iterable[CacheSpec]) -> str:
-        """Build a definition to its end, and return the id of the result; "" is an empty filesystem."""
+        """Load a definition, and return the id of its result, "" for an empty filesystem; finish() has it built.
+
+        Nothing waits here for the build, so that a daemon which is told to stop meanwhile, and takes no new call, can
+        end it in good order; buildctl 0.33.1 does the same.
+        """
         entries = [gateway_pb2.CacheOptionsEntry(Type=spec.type, Attrs=dict(spec.attributes)) for spec in imports]
         request = gateway_pb2.SolveRequest(
             Definition=definition,
             allowResultReturn=True,
             allowResultArrayRef=True,
-            Evaluate=_EVALUATE in self.caps,
             CacheImports=entries,
         )
         answer = self._call("Solve", request, gateway_pb2.SolveResponse)
-        ref = answer.result.ref.id or answer.ref
-        if ref and _EVALUATE not in self.caps:
-            # Nothing runs before something is read of it.
-            stat = gateway_pb2.StatFileRequest(Ref=ref, Path=".")
-            self._call("StatFile", stat, gateway_pb2.StatFileResponse)
-        return ref
+        return answer.result.ref.id or answer.ref
 
     def finish(self, ref: str, metadata: Mapping[str, bytes]) -> None:
-        """Give the build its result, which it then exports. ref "": an empty filesystem."""
+        """Give the build its result, which it then makes and exports. ref "": an empty filesystem."""
         result = gateway_pb2.Result(ref=gateway_pb2.Ref(id=ref), metadata=dict(metadata))
         self._call("Return", gateway_pb2.ReturnRequest(result=result), gateway_pb2.ReturnResponse)
 

@@ -113,10 +113,10 @@ class Job:
     def fault(self, error: RpcError | BridgeStopped) -> BaseException:
         """What to raise for a call of this build that failed: the build ends with it, and its last events are heard."""
         cause = self._cause(error)
-        if isinstance(cause, RpcError) and not self._connection.closed:
+        if isinstance(cause, RpcError) and self._connection.alive and self._alive():
             self.bridge.fail(cause)
             self._ended.wait(_ENDING)
-        self._feed.finish(cancelled=self._cancellation.error is not None)
+        self._feed.finish(cancelled=self._alive() or self._cancellation.error is not None)
         if self._cancellation.error is not None:
             return self._cancellation.error
         if not isinstance(cause, RpcError) or self._connection.closed:

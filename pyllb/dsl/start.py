@@ -437,7 +437,7 @@ def with_platform(meta: Meta, output: Output | None) -> Meta:
 
 
 def _handed_on(vertex: Vertex) -> Platform | None:
-    if isinstance(vertex, ExecOp):
+    if type(vertex) is ExecOp:  # asked of every command, and the quicker test
         return vertex.constraints.platform
     if isinstance(vertex, SourceOp):
         return vertex.constraints.platform if vertex.image is None else None

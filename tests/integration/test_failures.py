@@ -245,6 +245,36 @@ def test_a_daemon_that_is_killed_in_a_solve_is_a_connect_error(
     assert works(client)
 
 
+def test_a_daemon_that_is_told_to_stop_ends_the_solve_that_runs(testbed: Testbed, tmp_path: Path) -> None:
+    """As in a rolling update: it takes no new call, and lets what it has go on, which needs no other call of ours."""
+    with testbed.start_daemon() as daemon:
+        stop = Running(lambda: os.kill(daemon.pid, signal.SIGTERM))
+        made = fs().image("busybox").run("sleep 2; echo made > /made")
+        with within(8):
+            pyllb.solve(made, addr=daemon.address, progress=stop, output=f"type=local,dest={tmp_path}/out")
+    assert (tmp_path / "out/made").read_text() == "made\n"
+
+
+def test_a_daemon_that_is_stopping_takes_no_new_solve(testbed: Testbed, seconds: float) -> None:
+    with testbed.start_daemon() as daemon, Client(daemon.address) as client:
+        refused: list[BaseException] = []
+
+        def second() -> None:
+            try:
+                client.solve(fs().image("busybox").run("true"))
+            except BaseException as error:
+                refused.append(error)
+
+        def stop() -> None:
+            os.kill(daemon.pid, signal.SIGTERM)
+            time.sleep(0.5)
+            second()
+
+        client.solve(fs().image("busybox").run("sleep 2"), progress=Running(stop))
+        (error,) = refused
+        assert isinstance(error, ConnectError)
+
+
 def test_a_client_goes_on_when_its_daemon_is_back(testbed: Testbed, client: Client) -> None:
     assert works(client)
     testbed.kill_daemon()

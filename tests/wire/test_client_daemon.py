@@ -59,7 +59,6 @@ class Daemon(grpc.GenericRpcHandler):
             f"{BRIDGE}ResolveImageConfig": gateway_pb2.ResolveImageConfigRequest,
             f"{BRIDGE}ResolveSourceMeta": gateway_pb2.ResolveSourceMetaRequest,
             f"{BRIDGE}Solve": gateway_pb2.SolveRequest,
-            f"{BRIDGE}StatFile": gateway_pb2.StatFileRequest,
             f"{BRIDGE}Return": gateway_pb2.ReturnRequest,
         }
         if method not in kinds:
@@ -117,9 +116,6 @@ class Daemon(grpc.GenericRpcHandler):
     def LLBBridge_Solve(self, request: Message, context: object) -> Message:
         return gateway_pb2.SolveResponse(result=gateway_pb2.Result(ref=gateway_pb2.Ref(id="the-ref")))
 
-    def LLBBridge_StatFile(self, request: Message, context: object) -> Message:
-        return gateway_pb2.StatFileResponse()
-
     def LLBBridge_Return(self, request: gateway_pb2.ReturnRequest, context: object) -> Message:
         self.result = request
         self.returned.set()
@@ -166,7 +162,6 @@ def test_a_solve_asks_what_buildctl_asks_in_its_order(daemon: Daemon, client: Cl
         "LLBBridge/Ping",
         "LLBBridge/ResolveImageConfig",
         "LLBBridge/Solve",
-        "LLBBridge/StatFile",
         "LLBBridge/Return",
     ]
     assert daemon.result.result.ref.id == "the-ref"
@@ -175,16 +170,12 @@ def test_a_solve_asks_what_buildctl_asks_in_its_order(daemon: Daemon, client: Cl
 
 
 def test_a_daemon_with_newer_calls_is_asked_those(daemon: Daemon, client: Client) -> None:
-    daemon.caps = (*daemon.caps, "source.metaresolver", "gateway.solve.evaluate")
+    daemon.caps = (*daemon.caps, "source.metaresolver")
     client.solve(fs().image("app", platform="linux/arm64").run("true"))
-    assert "LLBBridge/StatFile" not in daemon.names()
     request = daemon.one("LLBBridge/ResolveSourceMeta")
     assert isinstance(request, gateway_pb2.ResolveSourceMetaRequest)
     assert request.Source.identifier == "docker-image://docker.io/library/app:latest"
     assert request.Platform.Architecture == "arm64"
-    solve = daemon.one("LLBBridge/Solve")
-    assert isinstance(solve, gateway_pb2.SolveRequest)
-    assert solve.Evaluate
 
 
 def test_a_daemon_that_does_not_tell_its_capabilities_has_those_of_the_first(daemon: Daemon, client: Client) -> None:
