@@ -24,11 +24,26 @@ Each says what happened, with which value, what would be right, and where. Nothi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
 from pyllb.value import Value
+
+
+def nearest(word: object, known: Iterable[str]) -> str:
+    """The known word closest to a mistaken one, whatever the case of their letters; "" when none is close."""
+    import difflib  # here: only a message needs it, and start-up is measured
+
+    folded = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(str(word).lower(), list(folded), n=1)
+    return folded[found[0]] if found else ""
+
+
+def near(word: object, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for a word close to a known one, else "": the end of a message."""
+    found = nearest(word, known)
+    return f"; did you mean {found!r}?" if found else ""
 
 
 @attrs.frozen(eq=False, repr=False)

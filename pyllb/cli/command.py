@@ -38,9 +38,9 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
-            from pyllb.cli.load import near
+            from pyllb.errors import nearest
 
-            close = near(args[0], list(_COMMANDS))
+            close = nearest(args[0], _COMMANDS)
             hint = f"; did you mean {close!r}?" if close else f"; there are {', '.join(_COMMANDS)}"
             raise click.UsageError(f"no such command {args[0]!r}{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -6,14 +6,14 @@ import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from types import CodeType, ModuleType
 
 import attrs
 
 from pyllb.cli.source import shown_path, user_frames
-from pyllb.errors import BuildFileError, PyllbError
+from pyllb.errors import BuildFileError, PyllbError, nearest
 from pyllb.value import Value
 
 DEFAULT_FILE = "build.py"
@@ -158,7 +158,7 @@ def _missing(file: str, path: str) -> str:
         return f"no build file {file!r}: there is no directory {shown_path(folder)!r}"
     names = sorted(name for name in os.listdir(folder) if name.endswith(".py"))
     name = os.path.basename(path)
-    if close := near(name, names):
+    if close := nearest(name, names):
         return f"no build file {file!r}; did you mean {os.path.join(os.path.dirname(file), close)!r}?"
     return f"no build file {file!r}; write FILE[:TARGET], such as build.py:default"
 
@@ -181,11 +181,3 @@ def _syntax_message(error: SyntaxError) -> str:
     stripped = line.lstrip()
     column = max((error.offset or 1) - 1 - (len(line) - len(stripped)), 0)
     return f"{where}\n    {stripped}\n    {' ' * min(column, len(stripped))}^"
-
-
-def near(word: str, known: Sequence[str]) -> str:
-    """The known word closest to a mistaken one; "" when none is close."""
-    import difflib
-
-    matches = difflib.get_close_matches(word, known, n=1)
-    return matches[0] if matches else ""

@@ -7,9 +7,8 @@ import re
 
 import click
 
-from pyllb.cli.load import near
 from pyllb.cli.source import show
-from pyllb.errors import ExecError, NotThereYet, PyllbError, SolveError
+from pyllb.errors import ExecError, NotThereYet, PyllbError, SolveError, nearest
 
 _LOG_LINES = 20
 
@@ -65,7 +64,7 @@ def _output(error: SolveError) -> list[str]:
 def _usage(error: click.ClickException) -> list[str]:
     """A mistake in the arguments, in the shape of all other messages."""
     if isinstance(error, click.NoSuchOption):
-        close = near(error.option_name, list(error.possibilities or ()))
+        close = nearest(error.option_name, error.possibilities or ())
         text = f"no such option {error.option_name!r}" + (f"; did you mean {close!r}?" if close else "")
     else:
         text = error.format_message().rstrip(".")

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.cli.load import BuildFile, Place, near, running
+from pyllb.cli.load import BuildFile, Place, running
 from pyllb.cli.source import shown_path, text_of
-from pyllb.errors import BuildFileError, SourceLine
+from pyllb.errors import BuildFileError, SourceLine, nearest
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def find_target(build: BuildFile, place: Place) -> Target:
         return targets[place.target]
     if not targets:
         raise BuildFileError(f"{place.file} has no target; put @pyllb.target above the function that makes the build")
-    close = near(place.target, list(targets))
+    close = nearest(place.target, targets)
     hint = f"; did you mean {close!r}?" if close else ""
     raise BuildFileError(f"{place.file} has no target {place.target!r}{hint}\nit has: {', '.join(targets)}")
 

@@ -12,8 +12,7 @@ import attrs
 
 from pyllb.client.compile import user_text
 from pyllb.client.specs.allow import NETWORK_HOST, SECURITY_INSECURE
-from pyllb.client.specs.fields import near
-from pyllb.errors import NotThereYet, OptionError, SourceLine, UsageError
+from pyllb.errors import NotThereYet, OptionError, SourceLine, UsageError, near
 from pyllb.ir.graph import local_name, postorder
 from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp
 from pyllb.ir.site import Site

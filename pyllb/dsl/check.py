@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from pyllb.errors import GraphError, MountError, OptionError
+from pyllb.errors import GraphError, MountError, OptionError, near
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,14 +33,6 @@ def show(value: object) -> str:
     if len(text) > 200:
         text = text[:197] + "..."
     return text if isinstance(value, str) else f"{text} ({type(value).__name__})"
-
-
-def near(value: object, choices: Collection[str]) -> str:
-    """ "; did you mean 'x'?", or "" when nothing among choices is near."""
-    from difflib import get_close_matches  # here: only a message needs it, and start-up is measured
-
-    found = get_close_matches(str(value).lower(), list(choices), n=1, cutoff=0.6)
-    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def text(what: str, value: str, *, error: type[GraphError] = OptionError) -> str:

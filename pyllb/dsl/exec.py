@@ -11,7 +11,7 @@ import attrs
 
 from pyllb.dsl import check
 from pyllb.dsl.state import NETWORKS, SECURITIES, State, a_hostname, a_ulimit, a_user, an_extra_host
-from pyllb.errors import MountError, OptionError
+from pyllb.errors import MountError, OptionError, near
 from pyllb.ir.meta import Meta
 from pyllb.ir.mounts import (
     BindMount,
@@ -209,8 +209,8 @@ def find_mount(exec: ExecOp | None, target: str) -> BindMount:
     if found is None:
         targets = [m.target for m in exec.mounts]
         has = ", ".join(map(repr, targets))
-        near = check.near(target, [place for place in targets if place != "/"])
-        raise MountError(f"the command has no mount at {target!r}{near}; it has {has}")
+        close = near(target, [place for place in targets if place != "/"])
+        raise MountError(f"the command has no mount at {target!r}{close}; it has {has}")
     if not isinstance(found, BindMount):
         raise MountError(f"the mount at {target!r} has no result: {_WHY_NO_RESULT[type(found).__name__]}")
     if found.no_output:

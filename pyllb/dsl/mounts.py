@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from pyllb.dsl import check
 from pyllb.dsl.state import State
-from pyllb.errors import MountError, OptionError
+from pyllb.errors import MountError, OptionError, near
 from pyllb.ir.catalogue import CATALOGUE, KnownCache
 from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
 from pyllb.ir.ops import Output
@@ -144,7 +144,7 @@ def _cache_target(id: str, target: str | None, known: KnownCache | None) -> str:
     if "/" in id:
         check.absolute("the target of a cache mount", id)
     raise OptionError(
-        f"cache id {id!r} is none whose directory is known{check.near(id, CATALOGUE) or ';'} "
+        f"cache id {id!r} is none whose directory is known{near(id, CATALOGUE) or ';'} "
         f"give target='/...', or use one of {', '.join(sorted(CATALOGUE))}"
     )
 

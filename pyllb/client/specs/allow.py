@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pyllb.client.specs.fields import near, one_or_many
-from pyllb.errors import NotThereYet, UsageError
+from pyllb.client.specs.fields import one_or_many
+from pyllb.errors import NotThereYet, UsageError, near
 
 NETWORK_HOST = "network.host"
 SECURITY_INSECURE = "security.insecure"
@@ -23,7 +23,7 @@ def parse_allow(value: str | Iterable[str] | None) -> tuple[str, ...]:
             raise NotThereYet(f"allow: devices, as in {item!r}")
         if not isinstance(item, str) or item not in _KNOWN:
             raise UsageError(
-                f"allow: {item!r} is not an entitlement; there are {', '.join(_KNOWN)}{near(str(item), _KNOWN)}"
+                f"allow: {item!r} is not an entitlement; there are {', '.join(_KNOWN)}{near(item, _KNOWN)}"
             )
         allowed.append(item)
     return tuple(dict.fromkeys(allowed))

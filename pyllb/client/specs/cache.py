@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from pyllb.client.specs.fields import near, one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import one_or_many, parse_bool, parse_fields
 from pyllb.client.specs.output import IMAGES, Export
-from pyllb.errors import NotThereYet, UsageError
+from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 _EXAMPLE = "'type=registry,ref=registry/app:cache', 'registry/app:cache', 'inline' or 'max'"

@@ -56,14 +56,6 @@ def parse_bool(option: str, key: str, value: str) -> bool:
     raise UsageError(f"{option}: {key}={value!r} is not a truth value; write true or false")
 
 
-def near(word: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'?` for a word close to a known one, else ""."""
-    import difflib
-
-    matches = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {matches[0]!r}?" if matches else ""
-
-
 def one_or_many(option: str, value: object, single: type | tuple[type, ...]) -> list[object]:
     """An option as the list of its values: None is none, one value is one. Raises UsageError for what is neither."""
     if value is None:

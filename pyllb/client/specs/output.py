@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.client.specs.fields import near, one_or_many, parse_bool, parse_fields
-from pyllb.errors import NotThereYet, UsageError
+from pyllb.client.specs.fields import one_or_many, parse_bool, parse_fields
+from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import attrs
 
-from pyllb.client.specs.fields import near, one_or_many, parse_fields
-from pyllb.errors import UsageError
+from pyllb.client.specs.fields import one_or_many, parse_fields
+from pyllb.errors import UsageError, near
 from pyllb.session.secrets import CallableSecret, EnvSecret, FileSecret, SecretSource, ValueSecret
 from pyllb.value import Value
 
