@@ -16,6 +16,11 @@ from pyllb.value import Value
 _SCHEME = r"([a-zA-Z0-9]+)://"
 _SCHEMES = ("http", "https", "ssh", "git")
 _SCP = r"([a-zA-Z0-9_-]+)@([a-zA-Z0-9.-]+):(.*?)(?:\?(.*?))?(?:#(.*))?\Z"
+# Of a URL, what Go takes: nowhere a space or a bad escape; hosts are names or addresses, with a port.
+_NOWHERE = r"[\s\x00-\x1f\x7f]|%(?![0-9A-Fa-f]{2})"
+_HOST = r"(?:[A-Za-z0-9][A-Za-z0-9._~-]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]*)?\Z"
+_USER = r"[A-Za-z0-9._~:!$&'()*+,;=%@-]*\Z"
+_PATH = r"[A-Za-z0-9._~!$&'()*+,;=:@\[\]/%-]*\Z"
 _EXAMPLE = "write 'https://github.com/owner/name.git' or 'git@github.com:owner/name.git', say"
 
 
@@ -71,26 +76,38 @@ def _scp(text: str, match: re.Match[str]) -> GitUrl:
 
 
 def _url(text: str, url: str) -> GitUrl:
-    from urllib.parse import quote, unquote, urlsplit  # here: few builds have a git source, and start-up is measured
+    from urllib.parse import unquote, urlsplit  # here: few builds have a git source, and start-up is measured
 
     try:
         parts = urlsplit(url)
-        host = parts.netloc.rpartition("@")[2]
-        bad = not host or (parts.port is not None and parts.port < 1)
+        bad = parts.port is not None and parts.port < 1
     except ValueError as error:
         raise RefError(f"{text!r} is not a git URL: {error}; {_EXAMPLE}") from error
-    if bad or re.search(r"[\s\x00-\x1f\x7f]", url) or not re.match(r"[A-Za-z0-9\[][A-Za-z0-9._~%:\[\]-]*\Z", host):
+    user, at, host = parts.netloc.rpartition("@")
+    if bad or re.search(_NOWHERE, url) or not re.match(_HOST, host) or not re.match(_USER, user):
         raise RefError(f"{text!r} is not a git URL; {_EXAMPLE}")
     if not parts.path.strip("/"):
         raise RefError(f"{text!r} is not a git URL: no path follows the host; {_EXAMPLE}")
-    _no_query(text, parts.query)
-    path = unquote(parts.path)
-    # Go's URL.EscapedPath: as it is written, or else every letter that needs it escaped.
-    written = parts.path if parts.path.isascii() else quote(path, safe="/$&+,:;=@")
-    remote = f"{parts.scheme}://{parts.netloc}{written}"
-    return GitUrl(parts.scheme, host, path, remote, *split_fragment(unquote(parts.fragment)))
+    _no_query(text, parts.query or "?" in url.partition("#")[0])
+    remote = f"{parts.scheme}://{_written_user(user)}{at}{host}{_written_path(parts.path)}"
+    ref, subdir = split_fragment(unquote(parts.fragment))
+    return GitUrl(parts.scheme, host, unquote(parts.path), remote, ref, subdir)
 
 
-def _no_query(text: str, query: str) -> None:
+def _written_path(path: str) -> str:
+    """Go's URL.EscapedPath: as it is written, or else every letter that needs it escaped."""
+    from urllib.parse import quote, unquote
+
+    return path if re.match(_PATH, path) else quote(unquote(path), safe="/$&+,:;=@")
+
+
+def _written_user(user: str) -> str:
+    """Go's Userinfo.String: what logs in, escaped anew."""
+    from urllib.parse import quote, unquote
+
+    return ":".join(quote(unquote(part), safe="$&+,;=") for part in user.split(":", 1))
+
+
+def _no_query(text: str, query: str | bool) -> None:
     if query:
         raise RefError(f"{text!r} has a query, which git does not see; give ref=, subdir= and the like as options")
