@@ -14,13 +14,20 @@ from pyllb.errors import OptionError, PyllbError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
-from pyllb.ir.platform import Platform, normalize_architecture, parse_platform
+from pyllb.ir.platform import Platform, given_platform, normalize_architecture, parse_platform
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage, lower
 from pyllb.marshal.sourcemap import no_text
 
 Resolver = Callable[[frozenset[ResolveImage]], Mapping[ResolveImage, ResolvedImage | PyllbError]]
 """Answers, for each image asked for, with its config, or with the error that the build then fails with."""
+
+# What kernels call an architecture, where Go calls it otherwise and containerd does not know the name.
+_KERNEL_NAMES = {
+    **{f"i{generation}86": ("386", "") for generation in "3456"},
+    **{f"armv{version}l": ("arm", f"v{version}") for version in "5678"},
+    "loongarch64": ("loong64", ""),
+}
 
 # A dump is to be the same on every run and every machine; a solve takes a random id.
 _DUMP_ID = hashlib.sha256(b"pyllb dump").hexdigest()[:25]
@@ -93,13 +100,14 @@ def check_node(what: str, value: object) -> None:
 def as_platform(value: str | Platform | None) -> Platform:
     """A platform as given; None is linux on this machine's architecture. Raises OptionError."""
     if isinstance(value, Platform):
-        return value.normalized()
+        return given_platform(value)
     return host_platform() if value is None else parse_platform(value, host=host_platform())
 
 
 def host_platform() -> Platform:
     """linux on this machine's architecture, as Go's client takes when none is said."""
-    return Platform("linux", *normalize_architecture(machine.machine() or "amd64"))
+    name = machine.machine() or "amd64"
+    return Platform("linux", *normalize_architecture(*_KERNEL_NAMES.get(name, (name, ""))))
 
 
 def user_text(filename: str) -> str | None:

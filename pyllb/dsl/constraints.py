@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pyllb.dsl import check
 from pyllb.errors import OptionError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup, make_constraints
-from pyllb.ir.platform import Platform, parse_platform
+from pyllb.ir.platform import Platform, given_platform, parse_platform
 
 _INT64 = (1 << 63) - 1
 NOTHING = (None, (), None, False, None, None, None)
@@ -57,7 +57,7 @@ def a_platform(value: str | Platform | None) -> Platform | None:
     if value is None:
         return None
     if isinstance(value, Platform):
-        return value.normalized()
+        return given_platform(value)
     return parse_platform(check.text("platform", value))
 
 

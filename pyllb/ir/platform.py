@@ -44,14 +44,24 @@ class Platform(Value):
     os_features: tuple[str, ...] = ()
 
     def normalized(self) -> Platform:
-        """This platform with the usual spellings: x86_64 is amd64, arm is arm/v7, macos is darwin."""
-        os = self.os.lower()
+        """This platform with the usual spellings: x86_64 is amd64, arm is arm/v7, macos is darwin, none is linux."""
+        os = self.os.lower() or "linux"
         arch, variant = normalize_architecture(self.architecture, self.variant)
         features = tuple(sorted(set(self.os_features)))
         return Platform("darwin" if os == "macos" else os, arch, variant, self.os_version, features)
 
     def __str__(self) -> str:
-        return "/".join(part for part in (self.os, self.architecture, self.variant) if part)
+        features = "".join(f"+{_escaped(feature)}" for feature in sorted(set(self.os_features)))
+        inside = _escaped(self.os_version) + features
+        system = f"{self.os}({inside})" if inside else self.os
+        return "/".join(part for part in (system, self.architecture, self.variant) if part)
+
+
+def given_platform(platform: Platform) -> Platform:
+    """A platform that a user made, normalised. Raises OptionError when it has no architecture."""
+    if not platform.architecture:
+        raise OptionError(f"platform is {platform!r}, which has no architecture; write Platform('linux', 'arm64'), say")
+    return platform.normalized()
 
 
 def normalize_architecture(architecture: str, variant: str = "") -> tuple[str, str]:
@@ -93,6 +103,13 @@ def parse_platform(text: str, *, host: Platform | None = None) -> Platform:
     return Platform(name, parts[1], parts[2] if len(parts) == 3 else "", version, os_features).normalized()
 
 
+def _escaped(text: str) -> str:
+    """What stands between brackets, so that it is read back as it is."""
+    for letter in "%+()/":
+        text = text.replace(letter, f"%{ord(letter):02X}")
+    return text
+
+
 def _unescaped(text: str) -> str:
     if "%" not in text:
         return text
@@ -104,7 +121,7 @@ def _unescaped(text: str) -> str:
 def _one_part(text: str, name: str, host: Platform, version: str, features: tuple[str, ...]) -> Platform:
     if name.lower() in _KNOWN_OS:
         return Platform(name, host.architecture, host.variant, version, features).normalized()
-    arch, variant = normalize_architecture(name)
+    arch, variant = normalize_architecture(text)  # which has no version: architectures have none
     if arch not in _KNOWN_ARCH:
         raise OptionError(f"{text!r} is neither an operating system nor an architecture; write 'linux/amd64', say")
     return Platform(host.os, arch, variant).normalized()

@@ -13,6 +13,7 @@ import pytest
 import pyllb
 from pyllb.dsl.fs import FS
 from pyllb.errors import GraphError, MountError, OptionError, RefError
+from pyllb.ir.platform import Platform
 
 SHA = "sha256:" + "a" * 64
 IMAGE = pyllb.image("alpine")
@@ -109,6 +110,12 @@ ROWS: dict[str, Row] = {
     "a platform that is none": (lambda: pyllb.image("a", platform="linux/"), OptionError, ("'linux/'", "linux/arm64")),
     "a platform of nothing known": (lambda: IMAGE.platform("toaster"), OptionError, ("'toaster'",)),
     "a platform that is None": (lambda: any_.fs().platform(None), OptionError, ("platform is None",)),
+    "a platform without architecture": (
+        lambda: pyllb.image("a", platform=Platform("linux", "")),
+        OptionError,
+        ("Platform(os='linux', architecture=''", "no architecture"),
+    ),
+    "a platform that is a tuple": (lambda: any_.image("a", platform=("linux", "amd64")), OptionError, ("(tuple)",)),
     "a source on content": (lambda: IMAGE.image("b"), OptionError, ("has content", "docker-image://", "fs()")),
     # git and http
     "a git URL that is none": (lambda: pyllb.git("not a url"), RefError, ("'not a url'", "git@github.com")),
