@@ -5,18 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import attrs
 
+from pyllb._pb import ops_pb2
 from pyllb.client.compile import user_text
 from pyllb.client.specs.allow import NETWORK_HOST, SECURITY_INSECURE
 from pyllb.errors import NotThereYet, OptionError, SourceLine, UsageError, near
 from pyllb.ir.graph import local_name, postorder
-from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp
-from pyllb.ir.site import Site
-from pyllb.marshal.sourcemap import source_lines
+from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp, Vertex
+from pyllb.ir.rare import EncodedOp
+from pyllb.marshal.sourcemap import place_lines, source_lines
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -25,14 +26,14 @@ if TYPE_CHECKING:
 
 @attrs.frozen(eq=False, repr=False)
 class Need(Value):
-    """One thing, by name, and the first place in the build that wants it."""
+    """One thing, by name, and the first op in the build that wants it."""
 
     name: str
-    site: Site
+    op: Vertex
 
     def sources(self) -> tuple[SourceLine, ...]:
         """The user's lines, innermost first."""
-        return source_lines(self.site, user_text)
+        return _lines(self.op)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -52,19 +53,28 @@ class Needs(Value):
     locals: tuple[LocalNeed, ...] = ()
 
 
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class _Asked(Value):
+    """What one op asks for, by name; what is optional is left out."""
+
+    secrets: tuple[str, ...] = ()
+    ssh: tuple[str, ...] = ()
+    entitlements: tuple[str, ...] = ()
+
+
 def find_needs(node: Node) -> Needs:
-    """Walk a node's graph. Each name stands once, at the place that comes first."""
+    """Walk a node's graph. Each name stands once, at the op that comes first."""
     secrets: dict[str, Need] = {}
     ssh: dict[str, Need] = {}
     entitlements: dict[str, Need] = {}
     locals_: dict[str, LocalNeed] = {}
     for op in postorder(node.output) if node.output is not None else ():
-        if isinstance(op, ExecOp):
-            _add(secrets, (mount.id for mount in op.secrets if not mount.optional), op.site)
-            _add(ssh, (mount.id for mount in op.ssh if not mount.optional), op.site)
-            _add(entitlements, _entitlements(op), op.site)
-        elif (name := local_name(op)) is not None:
-            locals_.setdefault(name, LocalNeed(name, op.site, op.local if isinstance(op, SourceOp) else None))
+        asked = _asked(op)
+        _add(secrets, asked.secrets, op)
+        _add(ssh, asked.ssh, op)
+        _add(entitlements, asked.entitlements, op)
+        if (name := local_name(op)) is not None:
+            locals_.setdefault(name, LocalNeed(name, op, op.local if isinstance(op, SourceOp) else None))
     return Needs(
         secrets=tuple(secrets.values()),
         ssh=tuple(ssh.values()),
@@ -73,18 +83,61 @@ def find_needs(node: Node) -> Needs:
     )
 
 
-def _add(found: dict[str, Need], names: Iterable[str], site: Site) -> None:
+def _add(found: dict[str, Need], names: Iterable[str], op: Vertex) -> None:
     for name in names:
-        found.setdefault(name, Need(name, site))
+        found.setdefault(name, Need(name, op))
 
 
-def _entitlements(op: ExecOp) -> Iterable[str]:
-    if op.meta.network == "host":
-        yield NETWORK_HOST
-    if op.meta.security == "insecure":
-        yield SECURITY_INSECURE
-    if op.devices:
-        raise NotThereYet(f"devices of a command, here {op.devices[0][0]!r}", sources=source_lines(op.site, user_text))
+_NOTHING = _Asked()
+
+
+def _asked(op: Vertex) -> _Asked:
+    if isinstance(op, ExecOp):
+        return _Asked(
+            secrets=tuple(mount.id for mount in op.secrets if not mount.optional),
+            ssh=tuple(mount.id for mount in op.ssh if not mount.optional),
+            entitlements=_entitlements(
+                op, op.meta.network == "host", op.meta.security == "insecure", [name for name, _ in op.devices]
+            ),
+        )
+    if isinstance(op, SourceOp):
+        return _asked_by_source(op.identifier, op.attributes)
+    if isinstance(op, EncodedOp):
+        return _asked_by_source(op.identifier, op.attributes) if op.identifier else _asked_when_read(op)
+    return _NOTHING
+
+
+def _asked_by_source(identifier: str, attributes: Iterable[tuple[str, str]]) -> _Asked:
+    """The secret of an http source and the agent of a git source; git takes no secret for an answer."""
+    wanted = dict(attributes)
+    if identifier.startswith(("http://", "https://")):
+        return _Asked(secrets=tuple(filter(None, [wanted.get("http.authheadersecret")])))
+    return _Asked(ssh=tuple(filter(None, [wanted.get("git.mountsshsock")])))
+
+
+def _asked_when_read(op: EncodedOp) -> _Asked:
+    """What a command asks for that is known as its bytes."""
+    command = ops_pb2.Op.FromString(op.data).exec
+    mounts = [mount for mount in command.mounts if not (mount.secretOpt.optional or mount.SSHOpt.optional)]
+    secrets = [mount.secretOpt.ID for mount in mounts if mount.mountType == ops_pb2.SECRET]
+    secrets += [variable.ID for variable in command.secretenv if not variable.optional]
+    host, insecure = command.network == ops_pb2.HOST, command.security == ops_pb2.INSECURE
+    return _Asked(
+        secrets=tuple(filter(None, secrets)),
+        ssh=tuple(mount.SSHOpt.ID or "default" for mount in mounts if mount.mountType == ops_pb2.SSH),
+        entitlements=_entitlements(op, host, insecure, [device.name for device in command.cdiDevices]),
+    )
+
+
+def _entitlements(op: Vertex, host: bool, insecure: bool, devices: Sequence[str]) -> tuple[str, ...]:
+    if devices:
+        raise NotThereYet(f"devices of a command, here {devices[0]!r}", sources=_lines(op))
+    return (NETWORK_HOST,) * host + (SECURITY_INSECURE,) * insecure
+
+
+def _lines(op: Vertex) -> tuple[SourceLine, ...]:
+    """The user's lines of an op, whose places are those of the build that made it when it was read."""
+    return place_lines(op.places) if isinstance(op, EncodedOp) else source_lines(op.site, user_text)
 
 
 def check_given(needs: Needs, *, secrets: Collection[str], ssh: Collection[str], allow: Collection[str]) -> None:

@@ -240,9 +240,10 @@ class Definition(Value):
 
         places = []
         for place in ops_pb2.Locations.FromString(self._locations.get(digest, b"")).locations:
-            info = self._infos[place.sourceIndex]
-            place.ClearField("sourceIndex")
-            places.append((info, place.SerializeToString(deterministic=True)))
+            if 0 <= place.sourceIndex < len(self._infos):
+                info = self._infos[place.sourceIndex]
+                place.ClearField("sourceIndex")
+                places.append((info, place.SerializeToString(deterministic=True)))
         return tuple(places)
 
     @property
@@ -278,16 +279,9 @@ class Definition(Value):
 
         An instruction that a frontend tells line by line is one place, from its first line to its last.
         """
-        from pyllb._pb import ops_pb2
+        from pyllb.marshal.sourcemap import place_lines
 
-        lines = []
-        for place in reversed(ops_pb2.Locations.FromString(self._locations.get(digest, b"")).locations):
-            if place.ranges and 0 <= place.sourceIndex < len(self._infos):
-                info = ops_pb2.SourceInfo.FromString(self._infos[place.sourceIndex])
-                first = min(r.start.line for r in place.ranges)
-                last = max(max(r.start.line, r.end.line) for r in place.ranges)
-                lines.append(SourceLine(info.filename, first, last, info.data.decode(errors="replace")))
-        return tuple(lines)
+        return place_lines(self.encoded_places(digest))
 
     def secrets(self) -> tuple[SecretUse, ...]:
         """The secrets that execs and http sources ask for, in order; one that is asked for twice comes twice.

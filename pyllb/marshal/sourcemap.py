@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import CodeType
 
 import attrs
@@ -31,6 +31,24 @@ def source_lines(site: Site, read_text: ReadText) -> tuple[SourceLine, ...]:
             place = frame.range()
             lines.append(SourceLine(frame.filename, place.start_line, place.end_line, content, frame.function))
     return tuple(lines)
+
+
+def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]:
+    """The places of an op that was read, innermost first: each a pb.SourceInfo and a pb.Location, outermost first.
+
+    A location of several ranges is one place, from their first line to their last.
+    """
+    from pyllb._pb import ops_pb2
+
+    lines: list[SourceLine] = []
+    for info, location in places:
+        ranges = ops_pb2.Location.FromString(location).ranges
+        if ranges:
+            file = ops_pb2.SourceInfo.FromString(info)
+            first = min(r.start.line for r in ranges)
+            last = max(max(r.start.line, r.end.line) for r in ranges)
+            lines.append(SourceLine(file.filename, first, last, file.data.decode(errors="replace")))
+    return tuple(reversed(lines))
 
 
 @attrs.frozen(eq=False, repr=False)

@@ -14,7 +14,7 @@ from pyllb.client.connection import Connection
 from pyllb.client.job import Job
 from pyllb.client.options import Options
 from pyllb.client.task import Cancellation
-from pyllb.errors import ExecError
+from pyllb.errors import ExecError, UsageError
 from pyllb.marshal.definition import Definition
 from tests.conftest import Buildctl
 
@@ -133,3 +133,13 @@ def test_a_failure_in_what_a_dockerfile_makes_has_its_line(client: pyllb.Client,
         client.solve(pyllb.definition(read).mkdir("/more"))
     assert caught.value.process_exit_code == 7
     assert [(line.filename, line.line) for line in caught.value.sources[:1]] == [("Dockerfile", 6)]
+
+
+def test_what_a_dockerfile_needs_is_told_before_its_first_step_at_its_line(address: str) -> None:
+    text = "FROM busybox\nRUN --mount=type=secret,id=token,required --network=host echo\n"
+    node = pyllb.definition(of_dockerfile(address, text))
+    with pytest.raises(UsageError, match="secret 'token' is used here but was not given") as caught:
+        pyllb.solve(node, addr="unix:///nowhere")  # so early that no daemon is needed
+    assert caught.value.sources[0].excerpt(0).endswith("RUN --mount=type=secret,id=token,required --network=host echo")
+    with pytest.raises(UsageError, match=r"needs the entitlement 'network.host'"):
+        pyllb.solve(node, addr="unix:///nowhere", secrets={"token": b"x"})

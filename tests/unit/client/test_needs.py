@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from pyllb import FS, bind, fs, local, merge, secret, ssh
+from pyllb import FS, Definition, bind, definition, fs, git, http, image, local, merge, secret, ssh
 from pyllb.client.compile import compile_node, dump, user_text
 from pyllb.client.needs import check_given, find_needs, resolve_locals, shared_key
-from pyllb.errors import OptionError, UsageError
+from pyllb.errors import NotThereYet, OptionError, UsageError
 
 
 def names(node: FS) -> dict[str, list[str]]:
@@ -33,6 +33,50 @@ def test_every_kind_of_need_is_found_once_wherever_it_is() -> None:
         "locals": ["context", "sub"],
     }
     assert names(fs()) == {"secrets": [], "ssh": [], "entitlements": [], "locals": []}
+
+
+def test_sources_need_what_the_daemon_asks_for_without_an_alternative() -> None:
+    """Git is tried without a login when there is none; of http, and of ssh, the daemon wants what was named."""
+    node = merge(
+        git("git@host:n", known_hosts="k", ssh_id="deploy"),
+        git("https://host/n", auth_token_secret="tok"),
+        http("https://host/a", auth_secret="hdr"),
+    )
+    assert names(node) == {"secrets": ["hdr"], "ssh": ["deploy"], "entitlements": [], "locals": []}
+
+
+def test_a_definition_that_was_read_needs_what_its_ops_need() -> None:
+    run = image("a").run("x", mounts=[secret("one"), secret("two", optional=True), secret("three", env="T"), ssh()])
+    run = run.run("y", network="host", mounts=[bind(http("https://host/a", auth_secret="hdr"), "/h")])
+    made = run.run("z", security="insecure", mounts=[ssh("git"), ssh("no", optional=True), bind(local("sub"), "/s")])
+    needed = {
+        "secrets": ["one", "three", "hdr"],
+        "ssh": ["default", "git"],
+        "entitlements": ["network.host", "security.insecure"],
+        "locals": ["sub"],
+    }
+    assert names(made) == needed
+    again = definition(Definition.from_bytes(dump(made).to_bytes()))
+    assert names(again) == needed
+    assert names(again.run("more", mounts=[secret("four")]))["secrets"] == [*needed["secrets"], "four"]
+
+
+def test_what_a_read_definition_lacks_is_told_at_the_lines_that_made_it() -> None:
+    made = image("a").run("x", mounts=[secret("one")], network="host")
+    needs = find_needs(definition(Definition.from_bytes(dump(made).to_bytes())))
+    with pytest.raises(UsageError, match="secret 'one' is used here but was not given") as caught:
+        check_given(needs, secrets=[], ssh=[], allow=[])
+    assert [line.filename for line in caught.value.sources[:1]] == [__file__]
+    assert "find_needs" not in caught.value.sources[0].excerpt(0)
+    with pytest.raises(UsageError, match=r"needs the entitlement 'network.host'; give allow=") as caught:
+        check_given(needs, secrets=["one"], ssh=[], allow=[])
+    assert caught.value.sources
+
+
+def test_devices_in_a_read_definition_are_not_there_yet() -> None:
+    made = dump(image("a").run("x", devices=["vendor.com/gpu=0"]))
+    with pytest.raises(NotThereYet, match=r"'vendor.com/gpu=0'"):
+        find_needs(definition(Definition.from_bytes(made.to_bytes())))
 
 
 def test_a_deep_graph_is_no_matter() -> None:
