@@ -16,7 +16,7 @@ from pyllb.client.job import Job
 from pyllb.client.needs import check_given, find_needs, resolve_locals, shared_key
 from pyllb.client.options import Options
 from pyllb.client.result import Result
-from pyllb.client.specs.output import target_of
+from pyllb.client.specs.output import check_annotations, target_of
 from pyllb.client.task import Cancellation
 from pyllb.errors import PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
 from pyllb.ir.graph import postorder
@@ -55,6 +55,7 @@ def plan(node: Node, options: Options) -> Plan:
     needs = find_needs(node)
     check_given(needs, secrets=options.secrets, ssh=options.ssh, allow=options.allow)
     options.check()
+    check_annotations(options.exports, node.spec.annotations)
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}

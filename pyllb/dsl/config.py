@@ -64,7 +64,8 @@ class Configured(State):
         """Set an annotation of what an exporter writes.
 
         on: "manifest", the image's; "index", of an output that has one (several platforms, or attestations); or how
-        the one above names them, "manifest-descriptor" and "index-descriptor". Raises OptionError.
+        the one above names them, "manifest-descriptor" and "index-descriptor". Raises OptionError; a solve raises
+        UsageError for an index that its output does not have.
 
         Exporters: annotation.NAME, annotation-index.NAME and so on.
         """

@@ -21,6 +21,8 @@ _EXAMPLE = "'type=local,dest=out' or 'type=image,name=registry/app:1,push=true'"
 _TYPES = ("local", "tar", "oci", "docker", "image", "registry")
 _FILES = ("tar", "oci", "docker")
 IMAGES = ("image", "oci", "docker")
+_INDEX_ANNOTATIONS = tuple(f"annotation-{place}{mark}" for place in ("index", "index-descriptor") for mark in ".[")
+_OCI_ANNOTATIONS = (*_INDEX_ANNOTATIONS, "annotation-manifest-descriptor.", "annotation-manifest-descriptor[")
 _TRUTHS = (
     *("push", "push-by-digest", "unpack", "store", "oci-mediatypes", "force-compression", "rewrite-timestamp"),
     *("registry.insecure", "name-canonical", "prefer-nondist-layers"),
@@ -194,6 +196,32 @@ def check_place(export: Export) -> None:
         check_destination(Path(export.dest), directory=export.type == "local")
     except UsageError as error:
         raise UsageError(f"{_OPTION}: {error.message}") from None
+
+
+def check_annotations(exports: Iterable[Export], annotations: Iterable[tuple[str, str]]) -> None:
+    """Make sure, before anything runs, that each annotation has a place in each output. Raises UsageError.
+
+    annotations: as Export.entry has them. Mirrors what the image writer finds at the end of a build (BuildKit 0.33.1).
+    """
+    said = tuple(annotations)
+    for export in exports:
+        kind, attributes = export.entry(said)
+        if kind not in IMAGES:
+            continue
+        oci = kind != "docker" if "oci-mediatypes" not in attributes else _is_true(attributes, "oci-mediatypes")
+        for name in attributes:
+            if not oci and name.startswith(_OCI_ANNOTATIONS):
+                why = f"type={export.type} is not" if "oci-mediatypes" not in attributes else "oci-mediatypes=false"
+                raise UsageError(f"{_OPTION}: {name!r} is for an image in OCI's form, and {why}; leave it out")
+            if name.startswith(_INDEX_ANNOTATIONS):
+                raise UsageError(
+                    f"{_OPTION}: {name!r} of type={export.type} is for an index, and what is made for one platform has "
+                    "none; annotate on='manifest'"
+                )
+
+
+def _is_true(attributes: Mapping[str, str], name: str) -> bool:
+    return parse_bool(_OPTION, name, attributes[name])
 
 
 def target_of(export: Export) -> Target | None:

@@ -6,15 +6,17 @@ import csv
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pyllb
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import CacheSpec, parse_cache_from, parse_cache_to
 from pyllb.client.specs.fields import parse_bool, parse_fields
-from pyllb.client.specs.output import Export, parse_exports, target_of
+from pyllb.client.specs.output import Export, check_annotations, parse_exports, target_of
 from pyllb.client.specs.secret import parse_secrets
 from pyllb.client.specs.ssh import parse_ssh
 from pyllb.errors import NotThereYet, UsageError
@@ -261,3 +263,38 @@ def test_a_text_without_utf_8_is_refused_and_not_shown() -> None:
         parse_secrets({"token": "s3cret\ud800"})
     assert "s3cret" not in repr(caught.value)
     assert caught.value.__context__ is None, "a UnicodeEncodeError holds the whole text"
+
+
+@pytest.mark.parametrize(
+    ("output", "annotated", "says"),
+    [
+        ("type=oci,dest=x", {"on": "index"}, "annotation-index.a.*type=oci.*one platform.*'manifest'"),
+        ("type=oci,dest=x", {"on": "index-descriptor"}, "annotation-index-descriptor.a"),
+        ("type=oci,dest=x,annotation-index.b=c", {}, "annotation-index.b"),
+        ("type=image,name=n,annotation-index[linux/amd64].b=c", {}, "annotation-index"),
+        ("type=image,name=n,oci-mediatypes=false", {"on": "manifest-descriptor"}, "oci-mediatypes=false"),
+        ("type=docker,dest=x,annotation-manifest-descriptor.b=c", {}, "type=docker"),
+    ],
+)
+def test_annotations_that_have_no_place_are_told_before_a_solve(
+    output: str, annotated: dict[str, Any], says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    node = pyllb.fs().mkdir("/a").annotate("a", "1", **annotated)
+    with pytest.raises(UsageError, match=says):
+        pyllb.solve(node, addr="unix:///nowhere", output=output)
+
+
+@pytest.mark.parametrize(
+    ("output", "place"),
+    [
+        ("type=oci,dest=x", "manifest"),
+        ("type=oci,dest=x,oci-mediatypes=false", "manifest"),
+        ("type=image,name=n", "manifest-descriptor"),
+        ("type=local,dest=x", "index"),
+        ("type=docker,dest=x", "index"),
+    ],
+)
+def test_annotations_that_have_a_place_or_that_no_exporter_is_told_are_no_error(output: str, place: Any) -> None:
+    node = pyllb.fs().annotate("a", "1", on=place)
+    check_annotations(parse_exports(output), node.spec.annotations)
