@@ -215,8 +215,8 @@ def _check_exports(options: Options, known: frozenset[str], address: str) -> Non
 
 def _check_caps(definition: Definition, message: ops_pb2.Definition, known: frozenset[str], address: str) -> None:
     for digest, metadata in message.metadata.items():
-        for cap, wanted in sorted(metadata.caps.items()):
-            if wanted and cap not in known:
+        for cap in sorted(metadata.caps):  # also one that is said not to be needed: the daemon looks at names alone
+            if cap not in known:
                 raise UnsupportedError(
                     f"the daemon at {address!r} lacks the capability {cap!r}, which is needed here; a newer one has it",
                     sources=definition.source_lines(digest),

@@ -105,9 +105,12 @@ def _mount(mount: ops_pb2.Mount, inputs: int) -> Iterator[str]:
     from pyllb._pb import ops_pb2
 
     kind = mount.mountType
-    reads = kind in (ops_pb2.BIND, ops_pb2.CACHE)  # of the others, nobody looks at the input
-    if reads and not EMPTY <= mount.input < inputs:
+    if not EMPTY <= mount.input < inputs:
         yield f"mounts input {mount.input} at {mount.dest!r}; {_has(inputs)}"
+    if mount.dest == "/" and kind != ops_pb2.BIND:
+        yield "has a root that is no filesystem"
+    if mount.dest == "/" and mount.readonly and mount.input == mount.output == EMPTY:
+        yield "has a read-only root of nothing; no command is in it"
     if kind == ops_pb2.CACHE and not mount.HasField("cacheOpt"):
         yield f"has a cache at {mount.dest!r} that says neither id nor sharing"
     if kind == ops_pb2.SECRET and not mount.secretOpt.ID:
@@ -130,7 +133,7 @@ def _file(op: ops_pb2.Op) -> Iterator[str]:
         for owner in _named_owners(action):
             if owner.input == EMPTY:
                 yield f"has action {number} of the owner {owner.name!r}, on nothing that has names; write numbers"
-            elif not 0 <= owner.input < limit:
+            elif not 0 <= owner.input < inputs:
                 yield f"has action {number}, whose owner {owner.name!r} is looked up in {owner.input}; {_has(inputs)}"
         if action.output != EMPTY:
             outputs.append(action.output)

@@ -22,6 +22,7 @@ from pyllb._pb import any_pb2, control_pb2, gateway_pb2, ops_pb2, status_pb2
 from pyllb.errors import (
     ConnectError,
     ExecError,
+    GraphError,
     ResolveError,
     SolveCanceled,
     SolveError,
@@ -254,6 +255,26 @@ def test_a_capability_that_is_missing_is_told_at_the_users_line_and_nothing_is_b
         client.solve(merge(fs().mkfile("/a", b""), fs().mkfile("/b", b"")))
     assert "merge(" in caught.value.sources[0].excerpt(0)
     assert "LLBBridge/Solve" not in daemon.names()
+
+
+def test_a_capability_that_a_definition_says_it_can_do_without_counts_too(daemon: Daemon, client: Client) -> None:
+    """The daemon refuses names that it does not know, whatever is said of them."""
+    message = ops_pb2.Definition.FromString(pyllb.dump(fs().mkdir("/a")).to_bytes())
+    for metadata in message.metadata.values():
+        metadata.caps["later"] = False
+    node = pyllb.definition(pyllb.Definition.from_bytes(message.SerializeToString()))
+    with pytest.raises(UnsupportedError, match="lacks the capability 'later'"):
+        client.solve(node)
+    assert [name for name, _ in daemon.asked if name == "LLBBridge/Solve"] == []
+
+
+def test_a_definition_that_is_too_large_is_told_at_the_users_line_and_not_sent(daemon: Daemon, client: Client) -> None:
+    node = fs().mkfile("/small", b"")
+    node = node.mkfile("/large", b"x" * (17 << 20), name="the large one")
+    with pytest.raises(GraphError, match=r"17,8\d\d,\d\d\d bytes and the daemon takes .*: the large one") as caught:
+        client.solve(node)
+    assert 'name="the large one"' in caught.value.sources[0].excerpt(0)
+    assert [name for name, _ in daemon.asked if name == "LLBBridge/Solve"] == []
 
 
 def test_a_failed_command_is_read_from_the_details(daemon: Daemon, client: Client) -> None:

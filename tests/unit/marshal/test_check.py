@@ -50,9 +50,16 @@ def made_dir(input: int = 0, secondaryInput: int = 0, output: int = 0) -> ops_pb
     return ops_pb2.FileAction(mkdir=made, input=input, secondaryInput=secondaryInput, output=output)
 
 
-def owned(number: int) -> ops_pb2.FileAction:
+def owned(number: int, input: int = 0) -> ops_pb2.FileAction:
     user = ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number))
-    return ops_pb2.FileAction(mkdir=ops_pb2.FileActionMkDir(path="/a", owner=ops_pb2.ChownOpt(user=user)))
+    made = ops_pb2.FileActionMkDir(path="/a", owner=ops_pb2.ChownOpt(user=user))
+    return ops_pb2.FileAction(mkdir=made, input=input)
+
+
+def linked(number: int) -> ops_pb2.FileAction:
+    user = ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number))
+    link = ops_pb2.FileActionSymlink(oldpath="a", newpath="/b", owner=ops_pb2.ChownOpt(group=user))
+    return ops_pb2.FileAction(symlink=link)
 
 
 def passed(**fields: object) -> bytes:
@@ -72,6 +79,11 @@ def built(**fields: object) -> bytes:
     return on_source(lambda op: op.build.CopyFrom(ops_pb2.BuildOp(**fields)))  # type: ignore[arg-type]
 
 
+def rooted(**fields: object) -> ops_pb2.ExecOp:
+    mount = ops_pb2.Mount(dest="/", **fields)  # type: ignore[arg-type]
+    return ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[mount])
+
+
 ROOTLESS = ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[ops_pb2.Mount(dest="/src")])
 NESTED = {"buildkit.llb.definition": ops_pb2.BuildInput(input=3)}
 LOWER, UPPER = ops_pb2.LowerDiffInput(), ops_pb2.UpperDiffInput(input=-1)
@@ -87,6 +99,16 @@ WRONG = [
     ),
     (executed(ops_pb2.Mount(dest="/a", input=1)), r"mounts input 1 at '/a'; it has 1 input\(s\)"),
     (executed(ops_pb2.Mount(dest="/a", input=-2)), "mounts input -2"),
+    (executed(ops_pb2.Mount(dest="/a", input=1, mountType=ops_pb2.TMPFS)), "mounts input 1 at '/a'"),
+    (executed(ops_pb2.Mount(dest="/a", input=-2, mountType=ops_pb2.TMPFS)), "mounts input -2"),
+    (
+        on_source(lambda op: op.exec.MergeFrom(rooted(mountType=ops_pb2.TMPFS, input=-1))),
+        "has a root that is no filesystem",
+    ),
+    (
+        on_source(lambda op: op.exec.MergeFrom(rooted(input=-1, output=-1, readonly=True))),
+        "a read-only root of nothing",
+    ),
     (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.CACHE)), "a cache at '/a'"),
     (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.SECRET)), "a secret without id at '/a'"),
     (executed(ops_pb2.Mount(dest="/a", input=-1, mountType=ops_pb2.SSH)), "an ssh agent at '/a'"),
@@ -95,6 +117,7 @@ WRONG = [
     (filed(made_dir(input=2)), r"action 0, which reads 2; it has 1 input\(s\) and 1 action\(s\)"),
     (filed(made_dir(input=-2)), "action 0, which reads -2"),
     (filed(made_dir(secondaryInput=9)), "action 0, which reads 9"),
+    (filed(made_dir(secondaryInput=-2)), "action 0, which reads -2"),
     (filed(made_dir(input=1)), "action 0, which reads its own result"),
     (filed(made_dir(input=2, output=-1), made_dir(input=1)), "which reads its own result"),
     (filed(made_dir(output=-1)), "keeps the result of none"),
@@ -102,6 +125,8 @@ WRONG = [
     (filed(made_dir(output=1)), r"the outputs \[1\]"),
     (filed(owned(-1)), "of the owner 'ada', on nothing that has names; write numbers"),
     (filed(owned(7)), "owner 'ada' is looked up in 7; it has"),
+    (definition(ops_pb2.Op(file=ops_pb2.FileOp(actions=[owned(0, -1)]))), "owner 'ada' is looked up in 0; it has 0"),
+    (filed(linked(1)), "owner 'ada' is looked up in 1; it has"),
     (merged(0, 0), r"merges 2 filesystem\(s\); it has 1 input\(s\)"),
     (merged(1), "merges input 1"),
     (sides(lower=LOWER), "lacks its lower or its upper side"),
@@ -130,10 +155,23 @@ def test_what_go_makes_is_not_refused(name: str) -> None:
     Definition.from_bytes(path(name, ".pb").read_bytes()).check()
 
 
+def test_several_outputs_of_file_actions_are_not_refused() -> None:
+    """As the daemon's own tests have them; no client makes such."""
+    Definition.from_bytes(filed(made_dir(output=1), made_dir(output=0), made_dir(input=1, output=-1))).check()
+
+
 def test_what_pyllb_makes_is_not_refused() -> None:
     image = pyllb.fs().image("alpine")
     pyllb.dump(pyllb.fs()).check()
     pyllb.dump(pyllb.merge(image, pyllb.diff(image, image.run("a")), image.mkdir("/a", owner="ada"))).check()
+
+
+def test_what_the_dsl_lets_through_and_no_daemon_takes_is_told_at_the_users_line() -> None:
+    mounts = [pyllb.bind(pyllb.fs(), "/out"), pyllb.bind(pyllb.image("busybox"), "/b", readonly=True)]
+    node = pyllb.fs().run(["/b/true"], readonly_root=True, mounts=mounts)
+    with pytest.raises(DefinitionError, match="has a read-only root of nothing") as caught:
+        pyllb.dump(node.mount("/out")).check()
+    assert "readonly_root=True" in caught.value.sources[0].excerpt(0)
 
 
 def test_a_wrong_op_is_told_at_the_users_line() -> None:
