@@ -140,22 +140,6 @@ def test_what_the_go_client_refuses_is_refused(vertex: ExecOp | MergeOp | DiffOp
         lowered(attrs.evolve(pyllb.fs(), output=Output(vertex)))
 
 
-def test_a_chain_of_ten_thousand_commands_is_lowered_without_recursion() -> None:
-    node = pyllb.fs().image("alpine")
-    for i in range(10_000):
-        node = node.run(["step", str(i)])
-    assert len(lowered(node).definition.ops) == 10_002
-
-
-def test_a_wide_merge_and_a_deep_diamond_are_lowered_in_linear_time() -> None:
-    node = pyllb.fs().image("alpine")
-    for i in range(2_000):
-        node = pyllb.merge(node.run(["a", str(i)]), node.run(["b", str(i)]))
-    assert len(lowered(node).definition.ops) == 1 + 3 * 2_000 + 1
-    wide = pyllb.merge(*[pyllb.fs().mkdir(f"/{i}") for i in range(5_000)])
-    assert len(lowered(wide).definition.ops) == 5_002
-
-
 def test_a_chain_that_is_copied_from_twice_is_walked_once() -> None:
     made = pyllb.chain(pyllb.fs().image("alpine"), pyllb.mkdir("/x"))
     for _ in range(100):  # 2 ** 100 ways lead to the first one
