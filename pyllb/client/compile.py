@@ -72,6 +72,7 @@ def compile_node(
 ) -> Lowered:
     """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
     check_node("dump", node)
+    _check_options(resolver, local_unique_id, constraints)
     steps = lower(
         node,
         platform=as_platform(platform),
@@ -95,6 +96,19 @@ def check_node(what: str, value: object) -> None:
     if not hasattr(value, "output"):
         hint = "; call it first" if callable(value) else "; give one filesystem, such as fs().image('alpine')"
         raise OptionError(f"{what}: {value!r} is no filesystem{hint}")
+
+
+def _check_options(resolver: object, local_unique_id: object, constraints: object) -> None:
+    if resolver is not None and not callable(resolver):
+        raise OptionError(f"resolver is {_show(resolver)}; write a callable that answers for images, or None")
+    if local_unique_id is not None and not isinstance(local_unique_id, str):
+        raise OptionError(f"local_unique_id is {_show(local_unique_id)}; write a str, or None for a fixed one")
+    if constraints is not None and not isinstance(constraints, Constraints):
+        raise OptionError(f"constraints is {_show(constraints)}; write constraints(name='n', ...)")
+
+
+def _show(value: object) -> str:
+    return f"{value!r} ({type(value).__name__})"
 
 
 def as_platform(value: str | Platform | None) -> Platform:

@@ -176,6 +176,11 @@ def tmpfs(target: str, *, size: int | str | None = None) -> TmpfsMount:
 
     LLB: Mount with mountType TMPFS, TmpfsOpt.size. Mirrors client/llb Tmpfs, TmpfsSize (BuildKit 0.33.1).
     """
+    if isinstance(target, State):
+        raise OptionError(
+            f"a tmpfs mount of {check.show(target)}; it is empty and has no source, but what is written to "
+            "bind(fs, target, no_output=True) is thrown away too"
+        )
     place = check.mount_target("the target of a tmpfs mount", target)
     bytes_ = 0 if size is None else check.size("the size of a tmpfs mount", size)
     if size is not None and bytes_ == 0:

@@ -95,6 +95,8 @@ class Definition(Value):
 
         from pyllb._pb import ops_pb2
 
+        if not isinstance(data, bytes):
+            raise DefinitionError(f"a definition is {data!r}; write its bytes, such as Path('x.pb').read_bytes()")
         try:
             read = ops_pb2.Definition.FromString(data)
             ops = tuple((digest_of(op), op) for op in getattr(read, "def"))

@@ -11,10 +11,14 @@ from typing import Any
 import pytest
 
 import pyllb
+from pyllb._pb import ops_pb2
 from pyllb.dsl.fs import FS
-from pyllb.errors import GraphError, MountError, OptionError, RefError
+from pyllb.errors import DefinitionError, GraphError, MountError, OptionError, RefError
 from pyllb.ir.platform import Platform
+from pyllb.marshal.check import digest_of
+from pyllb.marshal.definition import Definition
 
+PACKAGE = str(pathlib.Path(pyllb.__file__).parent)
 SHA = "sha256:" + "a" * 64
 IMAGE = pyllb.image("alpine")
 LOCAL = pyllb.local(".")
@@ -30,6 +34,24 @@ RAN = IMAGE.run(
     ],
 )
 any_: Any = pyllb  # wrong types are the point here
+
+DATA = pyllb.dump(IMAGE.run("make"), source_map=False).to_bytes()
+OTHER = "sha256:" + "b" * 64
+
+
+def _reads(digest: str) -> bytes:
+    """An op that reads one other."""
+    return ops_pb2.Op(inputs=[ops_pb2.Input(digest=digest)]).SerializeToString()
+
+
+def _part(data: bytes, *kept: int) -> bytes:
+    """A definition with some of its ops alone, in that order."""
+    message = ops_pb2.Definition.FromString(data)
+    ops = list(getattr(message, "def"))
+    del getattr(message, "def")[:]
+    getattr(message, "def").extend([ops[number] for number in kept])
+    return message.SerializeToString()
+
 
 Row = tuple[Callable[[], object], type[GraphError], tuple[str, ...]]
 
@@ -226,6 +248,11 @@ ROWS: dict[str, Row] = {
         ("'share'", "did you mean 'shared'?", "'locked'"),
     ),
     "a selector without source": (lambda: pyllb.cache("pip", selector="x"), OptionError, ("without source",)),
+    "a tmpfs with a source": (
+        lambda: any_.tmpfs(LOCAL),
+        OptionError,
+        ("<FS local://context", "no source", "bind(fs, target, no_output=True)"),
+    ),
     "a relative tmpfs": (lambda: pyllb.tmpfs("tmp"), MountError, ("'tmp'",)),
     "a negative size": (lambda: pyllb.tmpfs("/tmp", size=-5), OptionError, ("-5",)),
     "a size of nothing": (lambda: pyllb.tmpfs("/tmp", size=0), OptionError, ("at least one byte",)),
@@ -291,6 +318,46 @@ ROWS: dict[str, Row] = {
     "a duration of words": (lambda: IMAGE.healthcheck("true", interval="soon"), OptionError, ("'soon'", "'30s'")),
     "a negative duration": (lambda: IMAGE.healthcheck("true", timeout=-1), OptionError, ("negative",)),
     "an empty healthcheck": (lambda: IMAGE.healthcheck([]), OptionError, ("empty",)),
+    # dump
+    "a resolver that is none": (lambda: any_.dump(IMAGE, resolver=5), OptionError, ("resolver is 5 (int)", "callable")),
+    "constraints of a dict": (
+        lambda: any_.dump(IMAGE, constraints={"name": "n"}),
+        OptionError,
+        ("constraints is {'name': 'n'} (dict)", "constraints(name="),
+    ),
+    "a local id of a number": (lambda: any_.dump(LOCAL, local_unique_id=5), OptionError, ("local_unique_id is 5",)),
+    "a platform of a number": (lambda: any_.dump(IMAGE, platform=5), OptionError, ("5", "linux/arm64")),
+    "a dump of a function": (lambda: any_.dump(pyllb.fs), OptionError, ("call it first",)),
+    # definitions
+    "LLB that is cut short": (lambda: Definition.from_bytes(DATA[:-9]), DefinitionError, ("truncated",)),
+    "LLB with a wrong byte": (lambda: Definition.from_bytes(b"\xff" + DATA[1:]), DefinitionError, ("no LLB at all",)),
+    "LLB that is a Dockerfile": (lambda: Definition.from_bytes(b"FROM alpine\n"), DefinitionError, ("no LLB at all",)),
+    "LLB that is text": (lambda: any_.Definition.from_bytes("FROM alpine"), DefinitionError, ("write its bytes",)),
+    "LLB of one op": (lambda: Definition.from_bytes(_part(DATA, 0)), DefinitionError, ("of one op",)),
+    "LLB without its result": (lambda: Definition.from_bytes(_part(DATA, 0, 1)), DefinitionError, ("last op",)),
+    "LLB without an op that is read": (
+        lambda: Definition.from_bytes(_part(DATA, 1, 2)),
+        DefinitionError,
+        ("not in the definition",),
+    ),
+    "a cycle made by hand": (
+        lambda: pyllb.definition(Definition(((SHA, _reads(OTHER)), (OTHER, _reads(SHA)), ("end", _reads(SHA))), {})),
+        DefinitionError,
+        (SHA, "reads itself through others"),
+    ),
+    "an op under another's digest": (
+        lambda: Definition(((SHA, _reads(OTHER)), (OTHER, _reads(SHA)), ("end", _reads(SHA))), {}).check(),
+        DefinitionError,
+        (SHA, "not what its digest says"),
+    ),
+    "a definition of None": (lambda: any_.definition(None), OptionError, ("None", "Definition.from_bytes(data)")),
+    "a definition of bytes": (lambda: any_.definition(DATA), OptionError, ("bytes", "Definition.from_bytes(...)")),
+    "a definition of a filesystem": (lambda: pyllb.definition(IMAGE), OptionError, ("<FS docker-image://",)),
+    "a digest that is in no definition": (
+        lambda: Definition.from_bytes(DATA).vertex(SHA),
+        DefinitionError,
+        (repr(SHA), "its result is sha256:"),
+    ),
     # what a stranger types
     "an image that is scratch": (lambda: pyllb.image("scratch"), RefError, ("'scratch'", "fs()")),
     "text that is no Unicode": (lambda: IMAGE.run(["echo", "\udcff"]), OptionError, ("'\\udcff'", "not Unicode")),
@@ -351,6 +418,29 @@ def test_a_wrong_value_is_refused_with_the_value_and_what_would_be_right(row: Ro
     assert [part for part in parts if part not in message] == [], message
     assert "\n" not in message
     assert not message.endswith(".")
+    # The user's line is where it is: in the row, of which pyllb's own frames alone lie deeper.
+    theirs = [frame for frame in traceback.extract_tb(caught.tb) if not frame.filename.startswith(PACKAGE)]
+    assert (theirs[-1].filename, theirs[-1].name) == (__file__, "<lambda>")
+
+
+def test_there_are_many_wrong_values() -> None:
+    assert len(ROWS) >= 60
+
+
+def test_llb_that_is_not_known_here_is_kept_and_is_no_mistake() -> None:
+    """An op of a later BuildKit, and a later field of an op that is known and of a definition."""
+    later = _reads(OTHER).replace(OTHER.encode(), pyllb.dump(IMAGE).digest.encode()) + b"\xfa\x01\x03new"
+    message = ops_pb2.Definition.FromString(DATA)
+    first = getattr(message, "def")[0]
+    last = _reads(digest_of(later))
+    del getattr(message, "def")[1:]
+    getattr(message, "def").extend([later, last])
+    data = message.SerializeToString() + b"\xba\x3e\x03abc"
+    read = Definition.from_bytes(data)
+    read.check()
+    assert read.to_bytes() == data
+    again = pyllb.dump(pyllb.definition(read))
+    assert [op for _, op in again.ops] == [first, later, last]
 
 
 def test_the_traceback_of_a_mistake_ends_below_the_users_line() -> None:
