@@ -78,6 +78,7 @@ OPTIONS: dict[str, str] = {
     "Reset": "FS.reset",
     "Marshal": "dump",
     "SetMarshalDefaults": "dump(constraints)",
+    "WithCaps": "dump(sets_default_path)",
     # exec
     "Run": "FS.run",
     "Args": "FS.run(command)",
@@ -163,10 +164,10 @@ OTHERWISE: dict[str, str] = {
     "Shlex": "`run([...])`, a list of words, which `shlex.split` makes of a text",
     "Location": "made by pyllb from where the call stands",
     "NewSourceMap": "made by pyllb from where the call stands",
-    "WithCaps": "pyllb.marshal.lower takes what the daemon says of PATH",
     "WithImageConfig": "the config of an image is applied when it is resolved",
     "OCIChecksum": "without effect in client/llb, which writes it nowhere; the digest is part of the reference",
-    "Async": "a plain function; what waits for an answer is the config of an image, and pyllb asks for all at once",
+    "Async": "`FS.with_`, which calls a function of yours at once: values are pure, and none has to wait. What Go's "
+    "own functions wait for, the configs of images, is asked for when a build is marshalled, all at once",
     "NewState": "an FS is one",
     "Output": "an FS is one",
     "WithOutput": "every method keeps the values",
@@ -186,6 +187,11 @@ What each name of BuildKit's Go package `client/llb` (0.33.1) is in pyllb. Made 
 `tools/options.py`; tests hold every name of Go to be here, and every one of pyllb to exist. A parameter stands in
 brackets: `image(platform)` is `image(..., platform=...)`, and the methods of `FS` take what the functions of their
 names take.
+
+What stands beside every op (`filters`, `name`, `description`, `ignore_cache`, `export_cache`, `group`, and where it is
+part of the op `platform`) is a parameter of every source, of `run`, `FS.file`, `merge`, `diff`, `requires`,
+`passthrough` and `FS.solve_definition`, though the table names one place. `resources` is of `run` alone: the daemon
+looks at no other op's. A platform given to Go's `File`, `Merge`, `Diff` and `Requires` has no effect.
 """
 
 

@@ -41,6 +41,7 @@ def dump(
     source_map: bool = True,
     local_unique_id: str | None = None,
     constraints: Constraints | None = None,
+    sets_default_path: bool | None = None,
 ) -> Definition:
     """The LLB of a node, as Go's client/llb would marshal it (BuildKit 0.33.1). Opens no connection.
 
@@ -49,6 +50,8 @@ def dump(
     source_map: whether the definition says which lines of the user's files made each op. local_unique_id: the
     attribute local.unique of local sources; None is a fixed one, so that a dump is the same each time. constraints: of
     every op that is made here, each one's own laid over them; their platform is not asked. None is none.
+    sets_default_path: whether the daemon gives a PATH to commands that have none; where it does not, they get the usual
+    one here. None does not ask, which is Go's rule without WithCaps.
     Raises GraphError for a build that cannot be, OptionError for a platform that is none.
     """
     return compile_node(
@@ -58,6 +61,7 @@ def dump(
         source_map=source_map,
         local_unique_id=local_unique_id,
         constraints=constraints,
+        sets_default_path=sets_default_path,
     ).definition
 
 
@@ -69,6 +73,7 @@ def compile_node(
     source_map: bool = True,
     local_unique_id: str | None = None,
     constraints: Constraints | None = None,
+    sets_default_path: bool | None = None,
 ) -> Lowered:
     """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
     check_node("dump", node)
@@ -80,6 +85,7 @@ def compile_node(
         resolve=resolver is not None,
         read_text=user_text if source_map else no_text,
         constraints=NO_CONSTRAINTS if constraints is None else constraints,
+        sets_default_path=sets_default_path,
     )
     try:
         wanted = next(steps)

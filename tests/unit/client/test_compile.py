@@ -7,6 +7,7 @@ import platform as machine
 import pytest
 
 import pyllb
+from pyllb._pb import ops_pb2
 from pyllb.client.compile import as_platform, dump, host_platform
 from pyllb.errors import OptionError
 from pyllb.ir.platform import Platform
@@ -36,6 +37,24 @@ def test_a_machine_is_the_architecture_that_go_calls_it(
     assert as_platform(None) == meant
     assert as_platform("linux") == meant
     assert [vertex.platform for vertex in dump(pyllb.image("a")).vertices] == [meant, None]
+
+
+def _env(node: pyllb.FS, known: bool | None, platform: str = "linux/amd64") -> tuple[list[str], bool]:
+    """The environment of a node's command, and whether it needs a daemon that sets PATH."""
+    made = dump(node, platform=platform, sets_default_path=known)
+    env = ops_pb2.Op.FromString(dict(made.ops)[made.digest]).exec.meta.env
+    return list(env), "exec.meta.setsdefaultpath" in made.metadata[made.digest].caps
+
+
+def test_a_command_has_a_path_where_the_daemon_sets_none() -> None:
+    path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    node = pyllb.fs().run(["cmd"])
+    assert _env(node, None) == ([], False)
+    assert _env(node, False) == ([path], False)
+    assert _env(node, True) == ([], True)
+    assert _env(node, False, "windows/amd64") == ([], False)
+    for known in (None, False, True):
+        assert _env(node.env(A="1").run(["cmd"], env={"PATH": "foo"}), known)[0] == ["A=1", "PATH=foo"]
 
 
 def test_a_platform_is_given_as_text_or_as_a_value() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyllb
+from pyllb._pb import ops_pb2
 from pyllb.ir.image import Healthcheck
 from pyllb.marshal.evaluate import Evaluator
 
@@ -100,12 +101,39 @@ def test_with_calls_a_function_in_the_chain() -> None:
     assert pyllb.fs().with_(add, "A", value="1").meta.env == (("A", "1"),)
 
 
+def test_a_function_in_the_chain_sees_the_state_and_gives_its_values_to_what_comes_after() -> None:
+    """As Go's State.Async does when it marshals, but at once; nothing waits."""
+
+    def prepare(state: pyllb.FS) -> pyllb.FS:
+        return state.run(["cmd1"]).dir("sub")
+
+    made = pyllb.dump(pyllb.image("alpine").dir("/foo").with_(prepare).run(["cmd2"]))
+    _, first, second, _ = (ops_pb2.Op.FromString(op).exec.meta for _, op in made.ops)
+    assert [(list(meta.args), meta.cwd) for meta in (first, second)] == [(["cmd1"], "/foo"), (["cmd2"], "/foo/sub")]
+
+
+def test_values_are_kept_as_they_are_written() -> None:
+    state = pyllb.image("foo").env(FOO="ab%sc {x}").dir("/foo/bar%d{y}")
+    assert state.meta.env == (("FOO", "ab%sc {x}"),)
+    assert Evaluator({}).of(state.meta).dir == "/foo/bar%d{y}"
+
+
+def test_a_directory_is_joined_collapsed_or_replaced() -> None:
+    state, found = pyllb.fs(), []
+    for step in ("foo", "bar", "..", "/baz", "../../.."):
+        state = state.dir(step)
+        found.append(Evaluator({}).of(state.meta).dir)
+    assert found == ["/foo", "/foo/bar", "/foo", "/baz", "/"]
+
+
 def test_merge_leaves_out_what_is_empty_and_keeps_the_first_values() -> None:
     a, b = pyllb.image("a").env(A="1").label("l", "a"), pyllb.image("b")
     empty = pyllb.fs().env(E="1")
     merged = pyllb.merge(empty, a, b, a)
 
     assert pyllb.merge().output is None
+    assert pyllb.merge(empty).output is pyllb.merge(empty, pyllb.fs()).output is None
+    assert pyllb.merge(b) is pyllb.merge(empty, b, empty) is b
     assert pyllb.merge(empty, b) is b
     assert merged.output is not None
     assert merged.output.vertex.inputs() == (a.output, b.output, a.output)
