@@ -9,6 +9,7 @@ import pytest
 import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.errors import DefinitionError, OptionError
+from pyllb.ir.graph import postorder
 from pyllb.ir.image import EMPTY_SPEC
 from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
@@ -36,6 +37,60 @@ def test_a_definition_is_marshalled_as_what_it_is() -> None:
     assert lowered(pyllb.definition(again(made)), read_text=own_text).definition == made
     assert lowered(again(made), read_text=own_text).definition == made  # type: ignore[arg-type]
     assert again(made).spec is EMPTY_SPEC
+
+
+NODES = {
+    "scratch": pyllb.fs(),
+    "image": pyllb.image("ref"),
+    "exec": pyllb.image("ref").run(["args"]),
+    "local": pyllb.local("name"),
+    "git": pyllb.git("host/remote", ref="ref"),
+    "http": pyllb.http("https://url"),
+    "file": pyllb.fs().file(
+        pyllb.mkdir("foo", mode=0o600), pyllb.mkfile("foo/bar", "data"), pyllb.copy(pyllb.image("a"), "src", "dst")
+    ),
+    "platform": pyllb.image("ref", platform="linux/arm64"),
+    "mount": pyllb.image("busybox").run("echo foo > /out/foo", mounts=[pyllb.bind(pyllb.fs(), "/out")]).mount("/out"),
+    "merge": pyllb.merge(pyllb.image("a"), pyllb.image("b"), name="n"),
+    "diff": pyllb.diff(pyllb.image("a"), pyllb.fs(), ignore_cache=True),
+    "requires": pyllb.image("a").requires(pyllb.image("b"), id="x", group="g"),
+    "build": pyllb.image("a").solve_definition("f", export_cache=False),
+}
+
+
+@pytest.mark.parametrize("node", NODES.values(), ids=NODES.keys())
+def test_ops_metadata_result_and_platform_of_every_kind_stay(node: pyllb.FS) -> None:
+    made = lowered(node, read_text=own_text).definition
+    state = pyllb.definition(again(made))
+    back = lowered(state, read_text=own_text).definition
+    assert (back.ops, back.metadata, back.source, back.digest) == (made.ops, made.metadata, made.source, made.digest)
+    again(made).check()
+    vertex = made.vertex(made.digest) if made.ops else None
+    assert state.meta.platform == (vertex.platform if vertex else None)
+
+
+def test_what_is_read_by_several_is_one_vertex() -> None:
+    src = pyllb.http("https://url")
+    a, b = (pyllb.fs().run([name], mounts=[pyllb.bind(src, "/mnt")]) for name in "AB")
+    mounts = [pyllb.bind(a, "/a"), pyllb.bind(a.mount("/mnt"), "/a2")]
+    mounts += [pyllb.bind(b, "/b"), pyllb.bind(b.mount("/mnt"), "/b2")]
+    state = pyllb.definition(again(lowered(pyllb.fs().run(["args"], mounts=mounts)).definition))
+    assert state.output is not None
+    assert len(postorder(state.output)) == 4  # Go has one more for each result that is read beside another
+
+
+def test_the_definition_of_a_source_file_is_carried() -> None:
+    """A Dockerfile's own definition, with which the daemon can read it again."""
+    message = ops_pb2.Definition.FromString(lowered(BUILT, read_text=own_text).definition.to_bytes())
+    getattr(message.Source.infos[0].definition, "def").append(b"op")
+    message.Source.infos.append(ops_pb2.SourceInfo(filename="Dockerfile", language="Dockerfile", data=b"FROM a"))
+    digest = _digest(getattr(message, "def")[0])
+    place = message.Source.locations[digest].locations.add(sourceIndex=1)
+    place.ranges.add(start=ops_pb2.Position(line=1), end=ops_pb2.Position(line=1))
+    back = lowered(pyllb.definition(read(message)).mkdir("/a"), read_text=own_text).definition
+    written = ops_pb2.Definition.FromString(back.to_bytes())
+    assert list(written.Source.infos)[:2] == list(message.Source.infos)
+    assert written.Source.locations[digest] == message.Source.locations[digest]
 
 
 def test_its_ops_keep_their_lines_and_share_a_file_with_those_made_here() -> None:
