@@ -142,3 +142,25 @@ def test_every_field_of_every_op_is_told_as_buildctl_tells_it() -> None:
     read = assert_equal(definition.SerializeToString())
     assert {vertex.kind for vertex in read.vertices} == set(KINDS)
     assert '"validExitCodes":[2,2]' in read.to_json()
+
+
+def test_what_is_empty_is_told_as_buildctl_tells_it() -> None:
+    """Ops, actions and owners that say nothing of their kind, and some that have none."""
+    ops = [ops_pb2.Op() for _ in KINDS]
+    for op, kind in zip(ops, KINDS[:-1], strict=False):
+        getattr(op, kind).SetInParent()
+    chown = ops_pb2.ChownOpt(user=ops_pb2.UserOpt(), group=ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt()))
+    actions = [ops_pb2.FileAction(), ops_pb2.FileAction(mkdir=ops_pb2.FileActionMkDir(owner=chown))]
+    for kind in ("copy", "mkfile", "mkdir", "rm"):
+        actions.append(ops_pb2.FileAction())
+        getattr(actions[-1], kind).SetInParent()
+    ops.append(ops_pb2.Op(file=ops_pb2.FileOp(actions=actions)))
+    ops.append(ops_pb2.Op(exec=ops_pb2.ExecOp(meta=ops_pb2.Meta(), mounts=[ops_pb2.Mount()])))
+    ops.append(ops_pb2.Op(diff=ops_pb2.DiffOp(lower=ops_pb2.LowerDiffInput(), upper=ops_pb2.UpperDiffInput())))
+    encoded = list(dict.fromkeys(op.SerializeToString() for op in ops))
+    definition = ops_pb2.Definition(**{"def": encoded})  # type: ignore[arg-type]
+    getattr(definition, "def").append(
+        ops_pb2.Op(inputs=[ops_pb2.Input(digest=digest_of(encoded[0]))]).SerializeToString()
+    )
+    data = definition.SerializeToString()
+    assert Definition.from_bytes(data).to_json() == buildctl(data)  # of an exec without meta it draws no graph
