@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import pyllb
 from pyllb.dsl.fs import FS
+from pyllb.errors import OptionError
 from pyllb.ir.ops import LocalDir, SourceOp
 from pyllb.ir.platform import Platform
 
@@ -240,6 +243,69 @@ def test_a_source_has_the_attributes_and_caps_of_go(
     assert op.identifier == identifier
     assert dict(op.attributes) == attributes
     assert set(op.caps) == {general, *caps}
+
+
+@pytest.mark.parametrize(
+    ("text", "whole"),
+    [
+        (("0123456789abcdef" * 3)[:40], True),
+        ("0123456789abcdef" * 4, True),
+        *((("0123456789abcdef" * 5)[:length], False) for length in (7, 39, 41, 63)),
+        *(("!" * 40, False), ("z" * 64, False), ("A" * 40, False), ("main", False)),
+    ],
+)
+def test_only_a_whole_commit_is_fetched_by_itself(text: str, whole: bool) -> None:
+    """As gitutil.IsCommitSHA has it, of a checksum or of a ref."""
+    options: list[dict[str, Any]] = [{"ref": text}]
+    if re.fullmatch("[0-9a-f]{7,64}", text):
+        options.append({"checksum": text})
+    for option in options:
+        if whole:
+            assert dict(_op(pyllb.git("host/n", fetch_by_commit=True, **option)).attributes)["git.fetchbycommit"]
+        else:
+            with pytest.raises(OptionError, match="without a whole commit"):
+                pyllb.git("host/n", fetch_by_commit=True, **option)
+
+
+GIT_CASES = [
+    ({"ref": "ref"}, "#ref", {}),
+    ({"url": "github.com/foo/bar.git#ref:subdir"}, "#ref:subdir", {}),
+    ({"ref": "ref", "subdir": "subdir"}, "#ref:subdir", {}),
+    ({"url": "github.com/foo/bar.git#:dir", "ref": "v1.0"}, "#v1.0:dir", {}),
+    ({"ref": "v1.0", "subdir": "dir"}, "#v1.0:dir", {}),
+    ({"ref": "ref", "advice": True}, "#ref", {"git.advice": "true"}),
+    ({"ref": "ref", "advice": False}, "#ref", {}),
+    (
+        {"checksum": "1" * 40, "bundle": f"docker-image+blob://example.com/repo@{SHA}"},
+        "",
+        {"git.checksum": "1" * 40, "git.bundle": f"docker-image+blob://example.com/repo@{SHA}"},
+    ),
+    (
+        {
+            "checksum": "1" * 40,
+            "bundle": f"oci-layout+blob://notreal/repo@{SHA}",
+            "bundle_session": "sess1",
+            "bundle_store": "store1",
+        },
+        "",
+        {
+            "git.checksum": "1" * 40,
+            "git.bundle": f"oci-layout+blob://notreal/repo@{SHA}",
+            "oci.session": "sess1",
+            "oci.store": "store1",
+        },
+    ),
+    ({"checkout_bundle": True}, "", {"git.checkoutbundle": "true"}),
+]
+
+
+@pytest.mark.parametrize(("options", "fragment", "attributes"), GIT_CASES)
+def test_a_git_source_is_the_one_that_gos_own_tests_have(
+    options: dict[str, Any], fragment: str, attributes: dict[str, str]
+) -> None:
+    op = _op(pyllb.git(**{"url": "github.com/foo/bar.git", **options}))
+    assert op.identifier == "git://github.com/foo/bar.git" + fragment
+    assert dict(op.attributes) == {"git.fullurl": "https://github.com/foo/bar.git", **AUTH, **attributes}
 
 
 def test_a_local_directory_is_relative_to_the_file_that_names_it() -> None:

@@ -114,6 +114,11 @@ ROWS: dict[str, Row] = {
     "an OCI layout with a bad digest": (lambda: pyllb.oci_layout("a/b@sha256:1"), RefError, ("64 hex digits",)),
     "a layer limit of 0": (lambda: pyllb.oci_layout("a/b:c", layer_limit=0), OptionError, ("at least 1",)),
     "a blob with a tag": (lambda: pyllb.image_blob(f"a:1@{SHA}"), RefError, ("without a tag",)),
+    "a blob with a digest that is none": (
+        lambda: pyllb.image_blob("team/app@sha256:invalid"),
+        RefError,
+        ("'team/app@sha256:invalid'",),
+    ),
     "a blob without a digest": (lambda: pyllb.oci_layout_blob("a/b"), RefError, ("names no blob", "NAME@sha256:")),
     "a blob's owner by name": (lambda: pyllb.image_blob(f"a@{SHA}", owner="app"), OptionError, ("write numbers",)),
     "a store that is empty": (lambda: pyllb.oci_layout("a/b:c", store=""), OptionError, ("store is empty",)),
