@@ -63,7 +63,7 @@ class _Asked(Value):
 
 
 def find_needs(node: Node) -> Needs:
-    """Walk a node's graph. Each name stands once, at the op that comes first."""
+    """Walk a node's graph. Each name stands once, at the op that comes first; a directory where one is named."""
     secrets: dict[str, Need] = {}
     ssh: dict[str, Need] = {}
     entitlements: dict[str, Need] = {}
@@ -74,7 +74,10 @@ def find_needs(node: Node) -> Needs:
         _add(ssh, asked.ssh, op)
         _add(entitlements, asked.entitlements, op)
         if (name := local_name(op)) is not None:
-            locals_.setdefault(name, LocalNeed(name, op, op.local if isinstance(op, SourceOp) else None))
+            use = LocalNeed(name, op, op.local if isinstance(op, SourceOp) else None)
+            first = locals_.setdefault(name, use)
+            if first.dir is None and use.dir is not None:  # one that was read knows its name alone
+                locals_[name] = use
     return Needs(
         secrets=tuple(secrets.values()),
         ssh=tuple(ssh.values()),
@@ -93,11 +96,14 @@ _NOTHING = _Asked()
 
 def _asked(op: Vertex) -> _Asked:
     if isinstance(op, ExecOp):
+        meta = op.meta
+        if not (op.secrets or op.ssh or op.devices) and (meta.network, meta.security) == ("sandbox", "sandbox"):
+            return _NOTHING  # as most, of which there may be many
         return _Asked(
             secrets=tuple(mount.id for mount in op.secrets if not mount.optional),
             ssh=tuple(mount.id for mount in op.ssh if not mount.optional),
             entitlements=_entitlements(
-                op, op.meta.network == "host", op.meta.security == "insecure", [name for name, _ in op.devices]
+                op, meta.network == "host", meta.security == "insecure", [name for name, _ in op.devices]
             ),
         )
     if isinstance(op, SourceOp):

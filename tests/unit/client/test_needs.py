@@ -61,6 +61,15 @@ def test_a_definition_that_was_read_needs_what_its_ops_need() -> None:
     assert names(again.run("more", mounts=[secret("four")]))["secrets"] == [*needed["secrets"], "four"]
 
 
+def test_a_directory_that_the_build_names_is_that_of_a_read_definition_too() -> None:
+    read = definition(Definition.from_bytes(dump(local("../client")).to_bytes()))
+    for node in (merge(read, local("../client")), merge(local("../client"), read)):
+        assert resolve_locals(find_needs(node).locals) == {"client": Path(__file__).parent}
+    with pytest.raises(UsageError, match=r"'client' has no directory of its own; give local=") as caught:
+        resolve_locals(find_needs(read).locals)
+    assert caught.value.sources[0].filename == __file__
+
+
 def test_what_a_read_definition_lacks_is_told_at_the_lines_that_made_it() -> None:
     made = image("a").run("x", mounts=[secret("one")], network="host")
     needs = find_needs(definition(Definition.from_bytes(dump(made).to_bytes())))
