@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import pyllb
 from pyllb import FS, Client, fs, image
+from tests.conftest import Buildctl
 from tests.integration.effects import BUSYBOX, Image, case, fails, fresh, image_of, ran, said
 from tests.testbed import Testbed
 
@@ -106,9 +109,15 @@ def test_an_annotation_may_be_of_the_manifests_descriptor(client: Client) -> Non
 
 
 @pytest.mark.parametrize("on", ["index", "index-descriptor"])
-def test_an_annotation_of_an_index_fails_where_there_is_none(client: Client, on: Any) -> None:
-    with fails("index annotations not supported for single platform export"):
-        image_of(client, fs().mkfile("/f", "x").annotate("org.example.note", "told", on=on))
+def test_an_annotation_of_an_index_is_told_where_there_is_none_as_the_daemon_tells_it_at_the_end(
+    client: Client, buildctl: Buildctl, tmp_path: Path, on: Any
+) -> None:
+    node = fs().mkfile("/f", "x")
+    with fails(rf"'annotation-{on}.note' of type=oci is for an index"):
+        image_of(client, node.annotate("note", "told", on=on))
+    output = f"type=oci,dest={tmp_path}/image.tar,annotation-{on}.note=told"
+    done = buildctl("build", "--output", output, input=pyllb.dump(node).to_bytes(), check=False)
+    assert b"index annotations not supported for single platform export" in done.stderr
 
 
 def test_shell_is_in_the_image_unless_it_is_the_usual_one(client: Client) -> None:
