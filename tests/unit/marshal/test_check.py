@@ -150,6 +150,17 @@ def test_an_op_that_the_daemon_would_refuse_is_refused_by_its_digest(data: bytes
     assert read.digest in caught.value.message
 
 
+@pytest.mark.parametrize("data", [data for data, _ in WRONG], ids=[says for _, says in WRONG])
+def test_an_op_that_is_refused_can_be_looked_at(data: bytes) -> None:
+    """Whatever its indices are: a name, a text and a picture follow none of them."""
+    read = Definition.from_bytes(data)
+    assert all(vertex.name for vertex in read.vertices)
+    assert read.digest in read.to_tree()
+    assert read.digest in read.to_json()
+    assert read.to_dot()
+    assert pyllb.definition(read).output is not None
+
+
 @pytest.mark.parametrize("name", GOLDEN)
 def test_what_go_makes_is_not_refused(name: str) -> None:
     Definition.from_bytes(path(name, ".pb").read_bytes()).check()
