@@ -1,0 +1,124 @@
+"""Layout: an OCI image layout, which is a directory of blobs by digest with an index of the images among them.
+
+Mirrors the image layout of OCI's image-spec 1.1, and how BuildKit 0.33.1 names images in its index (client/ociindex).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+from collections.abc import Iterable
+from pathlib import Path
+
+import attrs
+
+from pyllb.errors import UsageError
+from pyllb.value import Value
+
+_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
+_TAG = "org.opencontainers.image.ref.name"
+_NAME = "io.containerd.image.name"
+_MARK = "oci-layout"
+_INDEX = "index.json"
+
+
+def is_digest(text: str) -> bool:
+    """Whether text is a digest that a layout can have a blob by; nothing else becomes part of a path."""
+    return _DIGEST.match(text) is not None
+
+
+@attrs.frozen(eq=False, repr=False)
+class Manifest(Value):
+    """An entry of a layout's index. tag, name: as its annotations have them, "" where they have none."""
+
+    digest: str
+    tag: str = ""
+    name: str = ""
+
+    @property
+    def shown(self) -> str:
+        """What a user would ask for it by."""
+        return self.name or self.tag or self.digest
+
+
+@attrs.frozen(eq=False, repr=False)
+class Layout(Value):
+    """An OCI image layout in a directory, which is read anew at each call."""
+
+    path: Path = attrs.field(converter=Path)
+
+    def check(self) -> None:
+        """Raises UsageError when the directory is no layout, or its index cannot be read."""
+        if not self.path.is_dir():
+            what = "is a file; unpack it, and name the directory" if self.path.exists() else "does not exist"
+            raise UsageError(f"{str(self.path)!r} {what}")
+        for name in (_MARK, _INDEX):
+            if not (self.path / name).is_file():
+                raise UsageError(f"{str(self.path)!r} is not an OCI layout: it has no file {name!r}")
+        self.manifests()
+
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The index, in its order. Raises UsageError when there is none to read."""
+        path = self.path / _INDEX
+        try:
+            found = json.loads(path.read_bytes())
+            return tuple(_manifest(entry) for entry in found.get("manifests") or ())
+        except OSError as error:
+            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise UsageError(f"{str(path)!r} is not an image index: {error}") from error
+
+    def find(self, names: Iterable[str], tag: str) -> str:
+        """The digest of an image: of the one entry with a name of names, else of the one with the tag.
+
+        Raises UsageError when there is none, or several.
+        """
+        entries, wanted = self.manifests(), set(names)
+        named = {entry.digest for entry in entries if entry.name in wanted or entry.tag in wanted}
+        found = named or {entry.digest for entry in entries if entry.tag == tag}
+        if len(found) == 1:
+            return found.pop()
+        what = "has several images" if found else "has no image"
+        shown = ", ".join(repr(entry.shown) for entry in entries[:_SHOWN])
+        rest = len(entries) - _SHOWN
+        has = f"there is {shown}{f' and {rest} more' if rest > 0 else ''}" if entries else "its index is empty"
+        raise UsageError(f"the OCI layout {str(self.path)!r} {what} of the tag {tag!r}; {has}")
+
+    def blob(self, digest: str) -> Path:
+        """Where a blob is, whether or not it is there. digest: one that is_digest() knows."""
+        algorithm, _, encoded = digest.partition(":")
+        return self.path / "blobs" / algorithm / encoded
+
+    def has(self, digest: str) -> bool:
+        """Whether the blob is there."""
+        return is_digest(digest) and self.blob(digest).is_file()
+
+    def open(self, digest: str) -> int:
+        """A descriptor of the blob. Raises FileNotFoundError when it is not there as a file, OSError else.
+
+        A link is followed: tools that make layouts of what they have already put links in them.
+        """
+        fd = os.open(self.blob(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            os.close(fd)
+            raise FileNotFoundError
+        return fd
+
+    def digests(self) -> Iterable[str]:
+        """Every blob, by algorithm and digest. Raises OSError."""
+        blobs = self.path / "blobs"
+        for algorithm in sorted(os.listdir(blobs)) if blobs.is_dir() else ():
+            names = sorted(os.listdir(blobs / algorithm)) if (blobs / algorithm).is_dir() else ()
+            yield from (digest for name in names if self.has(digest := f"{algorithm}:{name}"))
+
+
+_SHOWN = 5
+
+
+def _manifest(entry: object) -> Manifest:
+    if not isinstance(entry, dict) or not is_digest(entry["digest"]):
+        raise ValueError(f"an entry without a digest: {entry!r}")
+    annotations = entry.get("annotations") or {}
+    return Manifest(entry["digest"], str(annotations.get(_TAG, "")), str(annotations.get(_NAME, "")))
