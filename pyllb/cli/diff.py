@@ -12,7 +12,7 @@ import attrs
 import click
 
 from pyllb.cli.command import debug_option
-from pyllb.cli.dump import addr_option, lowered, platform_option, write
+from pyllb.cli.dump import Lowering, addr_option, lowered, oci_layout_option, platform_option, write
 from pyllb.cli.flags import flag_of
 from pyllb.cli.load import load, parse_place
 from pyllb.cli.source import shown_path
@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 _STDIN = "-"
 
 
-def _diff(a: str, b: str, platform: str | None, resolve: str, addr: str | None, format: str) -> int:
+def _diff(a: str, b: str, format: str, **options: object) -> int:
+    how = Lowering(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
     if a == b == _STDIN:
         raise UsageError("both definitions are '-', and stdin is read once; give one of them as a file")
-    before, after = (_definition(text, platform, resolve, addr) for text in (a, b))
+    before, after = (_definition(text, how) for text in (a, b))
     found = _placed(before.diff(after))
     write((found.to_json() if format == "json" else found.to_text()).encode())
     return 1 if found.changes else 0
@@ -40,7 +41,7 @@ def _placed(diff: DefinitionDiff) -> DefinitionDiff:
     return attrs.evolve(diff, changes=tuple(attrs.evolve(op, place=shown_path(op.place)) for op in diff.changes))
 
 
-def _definition(text: str, platform: str | None, resolve: str, addr: str | None) -> Definition:
+def _definition(text: str, how: Lowering) -> Definition:
     if text == _STDIN:
         return _read(text, sys.stdin.buffer.read())
     if os.path.isfile(text) and not text.endswith(".py"):
@@ -50,7 +51,7 @@ def _definition(text: str, platform: str | None, resolve: str, addr: str | None)
         except OSError as error:
             raise UsageError(f"{text!r} cannot be read: {error.strerror}") from error
     with _own_modules():
-        return lowered(_call(text).one("diff"), platform, resolve, addr, True).definition
+        return lowered(_call(text).one("diff"), how).definition
 
 
 def _read(name: str, data: bytes) -> Definition:
@@ -115,6 +116,7 @@ command = click.Command(
         _FORMAT,
         platform_option,
         _RESOLVE,
+        oci_layout_option,
         addr_option,
         debug_option,
     ],

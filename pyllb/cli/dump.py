@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+import attrs
 import click
 
 from pyllb.cli.command import debug_option
+from pyllb.cli.flags import pairs
 from pyllb.cli.invocation import TargetCommand
 from pyllb.cli.source import shown_path
 from pyllb.cli.targets import Call
 from pyllb.errors import UsageError
+from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pyllb.dsl.fs import FS
@@ -21,15 +24,32 @@ if TYPE_CHECKING:
     from pyllb.marshal.lower import LocalUse, Lowered
 
 
-def _dump(call: Call, platform: str | None, resolve: str, addr: str | None, source_map: bool, format: str) -> None:
+@attrs.frozen(eq=False, repr=False, kw_only=True)
+class Lowering(Value):
+    """How a command makes LLB, as its options were written. resolve: "auto" or "never"."""
+
+    platform: str | None
+    resolve: str
+    addr: str | None
+    oci_layout: tuple[str, ...]
+
+    @property
+    def layouts(self) -> dict[str, str]:
+        """The directories of OCI layouts, by name."""
+        return pairs("--oci-layout", self.oci_layout)
+
+
+def _dump(call: Call, source_map: bool, format: str, **options: object) -> None:
+    how = Lowering(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
     if format == "pb" and sys.stdout.isatty():
         raise UsageError(
             "LLB is bytes, and stdout is a terminal; pipe it into `buildctl build`, redirect it to a file, "
             "or read it with --format tree"
         )
-    made = lowered(call.one("dump"), platform, resolve, addr, source_map)
+    layouts, node = how.layouts, call.one("dump")
+    made = lowered(node, how, source_map)
     write(_formatted(made.definition, format))
-    if format == "pb" and (flags := local_flags(made.locals)):
+    if format == "pb" and (flags := [*local_flags(made.locals), *layout_flags(node, layouts)]):
         sys.stderr.write(f"buildctl needs: {' '.join(flags)}\n")
 
 
@@ -53,17 +73,17 @@ def write(data: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def lowered(node: FS, platform: str | None, resolve: str, addr: str | None, source_map: bool) -> Lowered:
-    """The LLB of a node. resolve: "auto" asks a daemon for image configs when it has images, "never" does not."""
-    if resolve == "never" or not _has_images(node):
+def lowered(node: FS, how: Lowering, source_map: bool = True) -> Lowered:
+    """The LLB of a node; a daemon is asked for image configs when it has images, and how says so."""
+    if how.resolve == "never" or not _has_images(node):
         from pyllb.client.compile import compile_node
 
-        return compile_node(node, platform=platform, source_map=source_map)
+        return compile_node(node, platform=how.platform, source_map=source_map)
     from pyllb.client import Client
     from pyllb.engine import require
 
-    with Client(require(addr)) as client:
-        return client.compile(node, platform=platform, source_map=source_map)
+    with Client(require(how.addr)) as client:
+        return client.compile(node, platform=how.platform, source_map=source_map, oci_layouts=how.layouts or None)
 
 
 def _has_images(node: FS) -> bool:
@@ -71,7 +91,7 @@ def _has_images(node: FS) -> bool:
     from pyllb.ir.ops import SourceOp
 
     ops = postorder(node.output) if node.output is not None else []
-    return any(isinstance(op, SourceOp) and op.identifier.startswith("docker-image://") for op in ops)
+    return any(isinstance(op, SourceOp) and op.image is not None for op in ops)
 
 
 def local_flags(uses: Iterable[LocalUse]) -> list[str]:
@@ -79,6 +99,17 @@ def local_flags(uses: Iterable[LocalUse]) -> list[str]:
     from shlex import quote
 
     return [f"--local {quote(f'{use.name}={_directory(use)}')}" for use in uses]
+
+
+def layout_flags(node: FS, given: Mapping[str, str]) -> list[str]:
+    """The --oci-layout flags with which buildctl, started here, finds the layouts that the node reads."""
+    from shlex import quote
+
+    from pyllb.ir.graph import layout_use, postorder
+
+    uses = map(layout_use, postorder(node.output) if node.output is not None else ())
+    names = dict.fromkeys(use[0] for use in uses if use is not None)
+    return ["--oci-layout " + quote(f"{name}={given.get(name, 'DIRECTORY')}") for name in names]
 
 
 def _directory(use: LocalUse) -> str:
@@ -100,6 +131,12 @@ _RESOLVE = click.Option(
     show_default=True,
     help="auto: apply the image configs, asked of the daemon when the build has images; never: open no connection.",
 )
+oci_layout_option = click.Option(
+    ["--oci-layout"],
+    multiple=True,
+    metavar="NAME=DIR",
+    help="Give an OCI layout that the build reads images from. May be repeated.",
+)
 addr_option = click.Option(
     ["--addr"], metavar="ADDRESS", help="The daemon to ask; default: BUILDKIT_HOST, then the usual sockets."
 )
@@ -118,7 +155,7 @@ _FORMAT = click.Option(
 command = TargetCommand(
     "dump",
     callback=_dump,
-    params=[_PLACE, platform_option, _RESOLVE, addr_option, _SOURCE_MAP, _FORMAT, debug_option],
+    params=[_PLACE, platform_option, _RESOLVE, oci_layout_option, addr_option, _SOURCE_MAP, _FORMAT, debug_option],
     help="""Write the LLB of TARGET (default) in FILE (build.py) to stdout, for `buildctl build`.
 
     Flags of the target's parameters go after FILE[:TARGET]; see them with --help behind it.""",

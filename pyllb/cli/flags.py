@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pyllb.errors import BuildFileError
+from pyllb.errors import BuildFileError, UsageError
 
 if TYPE_CHECKING:
     from pyllb.dsl.target import Parameter, Target
@@ -47,6 +47,17 @@ def check_names(target: Target, taken: Iterable[str]) -> None:
                 f"parameter {parameter.name!r} of target {target.name!r} would be {flag}, "
                 "which is the command's own; give it another name"
             )
+
+
+def pairs(flag: str, given: Iterable[str]) -> dict[str, str]:
+    """What NAME=DIR options say, by name; the last of a name counts. Raises UsageError."""
+    found = {}
+    for text in given:
+        name, mark, directory = text.partition("=")
+        if not (name and mark and directory):
+            raise UsageError(f"{flag} {text!r} is not NAME=DIR, such as context=.")
+        found[name] = directory
+    return found
 
 
 def describe(parameter: Parameter) -> str:

@@ -12,6 +12,7 @@ import attrs
 import click
 
 from pyllb.cli.command import debug_option
+from pyllb.cli.flags import pairs
 from pyllb.cli.invocation import TargetCommand
 from pyllb.cli.settings import Settings
 from pyllb.cli.targets import Call
@@ -37,6 +38,7 @@ class Wishes(Value):
     ssh: tuple[str, ...]
     allow: tuple[str, ...]
     local: tuple[str, ...]
+    oci_layout: tuple[str, ...]
     platform: str | None
     no_cache: bool
     metadata_file: str | None
@@ -72,7 +74,7 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
 
     # What can be wrong on this side is said before a daemon is looked for.
     exports = parse_exports(wishes.output, terminal=sys.stdout.isatty())
-    local = dict(_pair(text) for text in wishes.local)
+    local, layouts = pairs("--local", wishes.local), pairs("--oci-layout", wishes.oci_layout)
     timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
     made = call.all()
     gc.freeze()  # the graph is there to the end; a collection of it would take 10 ms, or 1 s when it is large
@@ -91,6 +93,7 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
             progress=sink,
             timeout=timeout,
             local=local,
+            oci_layouts=layouts or None,
         )
     if sink.shows_logs:  # a line that says what was pushed is in the way of quiet, and of rawjson's objects
         sys.stderr.writelines(f"pushed {name}\n" for name in _pushed(exports, result))
@@ -110,13 +113,6 @@ def _pushed(exports: Iterable[Export], result: Result) -> list[str]:
     metadata = [one.metadata for one in result.targets.values() or (result,)]
     named = [(answer.get("image.name", ""), answer.get("containerimage.digest")) for answer in metadata]
     return [f"{name}@{digest}" for names, digest in named if digest for name in names.split(",") if name]
-
-
-def _pair(text: str) -> tuple[str, str]:
-    name, mark, directory = text.partition("=")
-    if not (name and mark and directory):
-        raise UsageError(f"--local {text!r} is not NAME=DIR, such as context=.")
-    return name, directory
 
 
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s?)?\Z")
@@ -161,6 +157,7 @@ command = TargetCommand(
         _many(["--ssh"], "SPEC", "Give an ssh agent: default, or ID=SOCKET."),
         _many(["--allow"], "RIGHT", "Allow network.host or security.insecure."),
         _many(["--local"], "NAME=DIR", "Take a local source from another directory."),
+        _many(["--oci-layout"], "NAME=DIR", "Give an OCI layout that the build reads images or blobs from."),
         click.Option(["--platform"], metavar="OS/ARCH", help="What to build for; default: the daemon's own."),
         click.Option(["--no-cache"], is_flag=True, help="Run every step, whatever the daemon has cached."),
         click.Option(["--metadata-file"], metavar="FILE", help="Write the exporters' answers to FILE as JSON."),

@@ -55,6 +55,7 @@ def solve(
     progress: Sink | None = None,
     timeout: float | None = None,
     local: Mapping[str, str | os.PathLike[str]] | None = None,
+    oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
     docker_config: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Build on a daemon, over a connection of this call's own. Client.solve says what each option is.
@@ -76,6 +77,7 @@ def solve(
             progress=progress,
             timeout=timeout,
             local=local,
+            oci_layouts=oci_layouts,
         )
 
 
@@ -158,6 +160,7 @@ class Client:
         progress: Sink | None = None,
         timeout: float | None = None,
         local: Mapping[str, str | os.PathLike[str]] | None = None,
+        oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
     ) -> Result:
         """Build a filesystem, and export it.
 
@@ -169,7 +172,8 @@ class Client:
         function, or buildctl's strings. ssh: "default", "id=socket", or a mapping of id to socket. no_cache: run every
         step anew; the cache mounts it uses then start empty, which is what BuildKit does. allow: "network.host",
         "security.insecure". progress: takes the events, and is closed at the end; None is silence. timeout: seconds for
-        all of it. local: another directory for a local source, by its name.
+        all of it. local: another directory for a local source, by its name. oci_layouts: the directory of each OCI
+        layout, by the name that the build has for it.
 
         Raises UsageError for an option, GraphError for the graph, ConnectError, UnsupportedError, SolveError when the
         build fails (ExecError for a command), SolveTimeout. KeyboardInterrupt ends the build on the daemon too.
@@ -186,6 +190,7 @@ class Client:
                 allow=allow,
                 progress=progress,
                 local=local,
+                oci_layouts=oci_layouts,
                 docker_config=self._docker_config,
             )
             return self._solve(target, options, timeout)
@@ -211,10 +216,15 @@ class Client:
         platform: str | Platform | None = None,
         source_map: bool = True,
         local_unique_id: str | None = None,
+        oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
         timeout: float | None = None,
     ) -> Lowered:
-        """As compile_node, with image configs from the daemon. platform: None is the daemon's own."""
-        options = self._options(platform)
+        """As compile_node, with image configs from the daemon. platform: None is the daemon's own.
+
+        oci_layouts: as in solve().
+        """
+        options = self._options(platform, oci_layouts)
+        options.check()
         return Task(_Compiling(self, node, options, source_map, local_unique_id), name="pyllb-compile").run(timeout)
 
     def dump(
@@ -224,11 +234,20 @@ class Client:
         platform: str | Platform | None = None,
         source_map: bool = True,
         local_unique_id: str | None = None,
+        oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
         timeout: float | None = None,
     ) -> Definition:
-        """The LLB that solve would send, image configs applied; see pyllb.dump. platform: None is the daemon's own."""
+        """The LLB that solve would send, image configs applied; see pyllb.dump.
+
+        platform: None is the daemon's own. oci_layouts: as in solve().
+        """
         return self.compile(
-            node, platform=platform, source_map=source_map, local_unique_id=local_unique_id, timeout=timeout
+            node,
+            platform=platform,
+            source_map=source_map,
+            local_unique_id=local_unique_id,
+            oci_layouts=oci_layouts,
+            timeout=timeout,
         ).definition
 
     def resolve(
@@ -245,8 +264,12 @@ class Client:
             raise answer
         return answer
 
-    def _options(self, platform: str | Platform | None) -> Options:
-        return read_options(platform=platform, docker_config=self._docker_config)
+    def _options(
+        self,
+        platform: str | Platform | None,
+        oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
+    ) -> Options:
+        return read_options(platform=platform, oci_layouts=oci_layouts, docker_config=self._docker_config)
 
     def info(self) -> Info:
         """Which program answers. Raises UnsupportedError for daemons before 0.11, which do not say."""

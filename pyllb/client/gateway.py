@@ -28,6 +28,7 @@ _BUILD_ID = "buildkit-controlapi-buildid"
 _PING_TIMEOUT = 15.0
 _RETURN_TIMEOUT = 5.0
 _METARESOLVER = "source.metaresolver"
+_LAYOUT_RESOLVER = 1  # sourceresolver.ResolverTypeOCILayout
 # What daemons had before they told: grpcclient.defaultLLBCaps of BuildKit 0.33.1.
 _OLD_LLB_CAPS = frozenset(
     (
@@ -88,7 +89,7 @@ class Bridge:
         name = f"resolve image config for {image.ref}"
         if _METARESOLVER in self.caps:
             request = gateway_pb2.ResolveSourceMetaRequest(
-                Source=ops_pb2.SourceOp(identifier=f"docker-image://{image.ref}"),
+                Source=_source(image),
                 Platform=platform_message(image.platform),
                 LogName=name,
                 ResolveMode=image.mode,
@@ -97,7 +98,12 @@ class Bridge:
         return self._start(
             "ResolveImageConfig",
             gateway_pb2.ResolveImageConfigRequest(
-                Ref=image.ref, Platform=platform_message(image.platform), LogName=name, ResolveMode=image.mode
+                Ref=image.ref,
+                Platform=platform_message(image.platform),
+                LogName=name,
+                ResolveMode=image.mode,
+                ResolverType=0 if image.layout is None else _LAYOUT_RESOLVER,
+                StoreID=image.layout or "",
             ),
             gateway_pb2.ResolveImageConfigResponse,
         )
@@ -172,6 +178,12 @@ class Bridge:
         finally:
             with self._lock:
                 self._running.discard(pending)
+
+
+def _source(image: ResolveImage) -> ops_pb2.SourceOp:
+    if image.layout is None:
+        return ops_pb2.SourceOp(identifier=f"docker-image://{image.ref}")
+    return ops_pb2.SourceOp(identifier=f"oci-layout://{image.ref}", attrs={"oci.store": image.layout})
 
 
 def platform_of(message: ops_pb2.Platform) -> Platform:

@@ -14,7 +14,7 @@ from pyllb._pb import ops_pb2
 from pyllb.client.compile import user_text
 from pyllb.client.specs.allow import NETWORK_HOST, SECURITY_INSECURE
 from pyllb.errors import NotThereYet, OptionError, SourceLine, UsageError, near
-from pyllb.ir.graph import local_name, postorder
+from pyllb.ir.graph import layout_use, local_name, postorder
 from pyllb.ir.ops import ExecOp, LocalDir, Node, SourceOp, Vertex
 from pyllb.ir.rare import EncodedOp
 from pyllb.marshal.sourcemap import place_lines, source_lines
@@ -22,6 +22,8 @@ from pyllb.value import Value
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from pyllb.session.layout import Layout
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -43,14 +45,22 @@ class LocalNeed(Need):
     dir: LocalDir | None
 
 
+@attrs.frozen(eq=False, repr=False)
+class LayoutNeed(Need):
+    """An image or a blob of the OCI layout of that name. ref: what is read of it."""
+
+    ref: str
+
+
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class Needs(Value):
-    """What a graph wants: secrets and ssh agents that are not optional, entitlements, and local directories."""
+    """What a graph wants: secrets and ssh agents that are not optional, entitlements, directories, OCI layouts."""
 
     secrets: tuple[Need, ...] = ()
     ssh: tuple[Need, ...] = ()
     entitlements: tuple[Need, ...] = ()
     locals: tuple[LocalNeed, ...] = ()
+    layouts: tuple[LayoutNeed, ...] = ()
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -68,27 +78,34 @@ def find_needs(node: Node) -> Needs:
     ssh: dict[str, Need] = {}
     entitlements: dict[str, Need] = {}
     locals_: dict[str, LocalNeed] = {}
+    layouts: dict[tuple[str, str], LayoutNeed] = {}
     for op in postorder(node.output) if node.output is not None else ():
         asked = _asked(op)
         _add(secrets, asked.secrets, op)
         _add(ssh, asked.ssh, op)
         _add(entitlements, asked.entitlements, op)
         if (name := local_name(op)) is not None:
-            use = LocalNeed(name, op, op.local if isinstance(op, SourceOp) else None)
-            first = locals_.setdefault(name, use)
-            if first.dir is None and use.dir is not None:  # one that was read knows its name alone
-                locals_[name] = use
+            _add_local(locals_, LocalNeed(name, op, op.local if isinstance(op, SourceOp) else None))
+        elif (use := layout_use(op)) is not None:
+            layouts.setdefault(use, LayoutNeed(use[0], op, use[1]))
     return Needs(
         secrets=tuple(secrets.values()),
         ssh=tuple(ssh.values()),
         entitlements=tuple(entitlements.values()),
         locals=tuple(locals_.values()),
+        layouts=tuple(layouts.values()),
     )
 
 
 def _add(found: dict[str, Need], names: Iterable[str], op: Vertex) -> None:
     for name in names:
         found.setdefault(name, Need(name, op))
+
+
+def _add_local(found: dict[str, LocalNeed], use: LocalNeed) -> None:
+    first = found.setdefault(use.name, use)
+    if first.dir is None and use.dir is not None:  # one that was read knows its name alone
+        found[use.name] = use
 
 
 _NOTHING = _Asked()
@@ -170,6 +187,18 @@ def _check(what: str, needs: Iterable[Need], given: Collection[str], how: str) -
         f"give {how.format(first.name)}{near(first.name, given)}",
         sources=first.sources(),
     )
+
+
+def check_in_layouts(needs: Iterable[LayoutNeed], layouts: Mapping[str, Layout]) -> None:
+    """Make sure that OCI layouts that are there have what the graph reads of them. Raises UsageError at its line."""
+    for need in needs:
+        from pyllb.client.layouts import locate
+
+        try:
+            locate(layouts, need.name, need.ref)
+        except UsageError as error:
+            error.sources = need.sources()
+            raise
 
 
 def resolve_locals(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # each is loaded for a solve that is given one
 
     from pyllb.client.specs.secret import SecretSpecs
     from pyllb.client.specs.ssh import SshSpecs
+    from pyllb.session.layout import Layout
     from pyllb.session.secrets import SecretSource
     from pyllb.session.ssh import SshAgent
 
@@ -43,11 +44,15 @@ class Options(Value):
     allow: tuple[str, ...] = ()
     no_cache: bool = False
     local: Mapping[str, str | os.PathLike[str]] = attrs.field(factory=dict)
+    oci_layouts: Mapping[str, Layout] = attrs.field(factory=dict)
     docker_config: Path | None = None
     sink: Sink | None = None
 
     def check(self) -> None:
-        """Make sure, before anything runs, that secrets, agents and destinations are there. Raises UsageError."""
+        """Make sure, before anything runs, that secrets, agents, layouts and destinations are there.
+
+        Raises UsageError.
+        """
         if self.secrets:
             from pyllb.session.secrets import Secrets
 
@@ -56,6 +61,10 @@ class Options(Value):
             from pyllb.session.ssh import Ssh
 
             Ssh(self.ssh).check()
+        if self.oci_layouts:
+            from pyllb.client.layouts import check_layouts
+
+            check_layouts(self.oci_layouts)
         for export in self.exports:
             check_place(export)
 
@@ -72,6 +81,7 @@ def read_options(
     allow: str | Iterable[str] | None = (),
     progress: Sink | None = None,
     local: Mapping[str, str | os.PathLike[str]] | None = None,
+    oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
     docker_config: str | os.PathLike[str] | None = None,
 ) -> Options:
     """Read the options of solve(), as they are documented there. Raises UsageError, OptionError, NotThereYet."""
@@ -88,6 +98,7 @@ def read_options(
         allow=parse_allow(allow),
         no_cache=no_cache,
         local=dict(local or {}),
+        oci_layouts=_layouts(oci_layouts),
         docker_config=_directory(docker_config),
         sink=progress,
     )
@@ -107,6 +118,14 @@ def _ssh(specs: SshSpecs) -> dict[str, SshAgent]:
     from pyllb.client.specs.ssh import parse_ssh
 
     return parse_ssh(specs)
+
+
+def _layouts(given: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, Layout]:
+    if given is None:
+        return {}
+    from pyllb.client.layouts import read_layouts
+
+    return read_layouts(given)
 
 
 def _directory(path: str | os.PathLike[str] | None) -> Path | None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from pyllb._pb import ops_pb2
-from pyllb.client.compile import compile_node
+from pyllb.client.compile import Resolver, compile_node
 from pyllb.client.connection import Connection
-from pyllb.client.gateway import BridgeStopped
+from pyllb.client.gateway import Bridge, BridgeStopped
 from pyllb.client.job import Job
-from pyllb.client.needs import check_given, find_needs, resolve_locals, shared_key
+from pyllb.client.needs import check_given, check_in_layouts, find_needs, resolve_locals, shared_key
 from pyllb.client.options import Options
 from pyllb.client.result import Result
 from pyllb.client.specs.output import check_annotations, target_of
@@ -56,6 +56,7 @@ def plan(node: Node, options: Options) -> Plan:
     check_given(needs, secrets=options.secrets, ssh=options.ssh, allow=options.allow)
     options.check()
     check_annotations(options.exports, node.spec.annotations)
+    check_in_layouts(needs.layouts, options.oci_layouts)
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
@@ -82,6 +83,10 @@ def _attachables(
         from pyllb.session.ssh import Ssh
 
         yield Ssh(options.ssh)
+    if options.oci_layouts:
+        from pyllb.session.content import Content, layout_id
+
+        yield Content({layout_id(name): layout for name, layout in options.oci_layouts.items()})
 
 
 def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:
@@ -103,7 +108,7 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         lowered = compile_node(
             plan.node,
             platform=options.platform or job.bridge.platform,
-            resolver=job.bridge.resolve,
+            resolver=_resolver(job.bridge, options),
             local_unique_id=new_id(),
         )
         job.definition = lowered.definition
@@ -155,7 +160,7 @@ def compile_with_daemon(
         lowered = compile_node(
             node,
             platform=options.platform or job.bridge.platform,
-            resolver=job.bridge.resolve,
+            resolver=_resolver(job.bridge, options),
             source_map=source_map,
             local_unique_id=local_unique_id,
         )
@@ -181,7 +186,18 @@ def resolve_images(
 
 
 def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
-    return Job(connection, options, cancellation, internal=True)
+    return Job(connection, options, cancellation, attachables=_attachables(options, {}, {}), internal=True)
+
+
+def _resolver(bridge: Bridge, options: Options) -> Resolver:
+    def resolver(wanted: frozenset[ResolveImage]) -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+        if all(image.layout is None for image in wanted):
+            return bridge.resolve(wanted)
+        from pyllb.client.layouts import resolve
+
+        return resolve(bridge, options.oci_layouts, wanted)
+
+    return resolver
 
 
 def _within(job: Job, body: Callable[[], T]) -> T:

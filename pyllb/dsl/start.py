@@ -277,13 +277,16 @@ class Started(Configured):
     ) -> Self:
         """Start from an image of an OCI layout, which a client of the daemon serves.
 
-        ref: "layouts/app@sha256:...", or with a tag; kept as it is. store: the id that the client serves the layout
-        by, and session: that client's session; None is the client of the solve. layer_limit: only the first layers. An
-        image config is not read. The others: see `run`.
+        ref: "layouts/app@sha256:...", or with a tag as in "layouts/app:1", which a solve looks up in the layout's
+        index: the daemon knows digests alone. What stands before is for people. store: the name that the layout is
+        given by, as in `solve(..., oci_layouts={"base": "./layout"})` or `--oci-layout base=./layout`. session: another
+        client's session that has the layout; None is the client of the solve. layer_limit: only the first layers. The
+        image's config is inherited as that of `image` is, but for another client's. The others: see `run`.
 
         Raises RefError for the reference, OptionError for the rest.
 
-        LLB: SourceOp oci-layout://. Mirrors client/llb OCILayout, OCIStore, OCILayerLimit (BuildKit 0.33.1).
+        LLB: SourceOp oci-layout://. Mirrors client/llb OCILayout, OCIStore, OCILayerLimit (BuildKit 0.33.1), which read
+        no config; the Dockerfile frontend does.
         """
         from pyllb.dsl.stored import oci_layout_op
 
@@ -291,7 +294,8 @@ class Started(Configured):
             "oci_layout", platform, filters, name, description, ignore_cache, export_cache, group
         )
         op = oci_layout_op(ref, options, here(), store=store, session=session, layer_limit=layer_limit)
-        return self._source(op, self.meta)
+        meta = self.meta if op.image is None else attrs.evolve(self.meta, image=op, platform=None)
+        return self._source(op, meta)
 
     def image_blob(
         self,

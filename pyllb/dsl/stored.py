@@ -8,7 +8,7 @@ from pyllb.dsl import check
 from pyllb.dsl.sources import Attributes, a_digest, file_attributes, file_name
 from pyllb.errors import OptionError, RefError
 from pyllb.ir.constraints import Constraints
-from pyllb.ir.ops import SourceOp
+from pyllb.ir.ops import ImageSource, SourceOp
 from pyllb.ir.reference import parse_reference
 from pyllb.ir.site import Site
 
@@ -36,7 +36,9 @@ def oci_layout_op(
     _store(attributes, store, session)
     if layer_limit is not None:
         attributes.set("oci.layerlimit", str(check.integer("layer_limit", layer_limit, 1, _MAX_LIMIT)))
-    return attributes.op("oci-layout://" + ref, constraints, site)
+    # What another client's session has, this one cannot ask for; the daemon finds images of a layout by digest alone.
+    image = None if session is not None else ImageSource(ref, pin="@" not in ref, layout=store or "")
+    return attributes.op("oci-layout://" + ref, constraints, site, image=image)
 
 
 def blob_op(

@@ -30,6 +30,28 @@ def postorder(root: Output) -> list[Vertex]:
     return order
 
 
+_LAYOUT, _LAYOUT_BLOB = "oci-layout://", "oci-layout+blob://"
+
+
+def layout_use(vertex: Vertex) -> tuple[str, str] | None:
+    """The name of the OCI layout that a vertex reads, for this client to serve, and the reference of what it reads.
+
+    None for all others. A git bundle that names no layout is in the one that its own reference begins with. Mirrors
+    source/containerimage, source/containerblob and source/git of BuildKit 0.33.1.
+    """
+    identifier: str = getattr(vertex, "identifier", "")
+    if not identifier:
+        return None
+    attributes: dict[str, str] = dict(getattr(vertex, "attributes", ()))
+    place, name = identifier, ""
+    if "git.bundle" in attributes:
+        place = attributes["git.bundle"]
+        name = place.removeprefix(_LAYOUT_BLOB).partition("@")[0]
+    if not place.startswith((_LAYOUT, _LAYOUT_BLOB)) or attributes.get("oci.session"):
+        return None
+    return attributes.get("oci.store") or name, place.partition("://")[2]
+
+
 def local_name(vertex: Vertex) -> str | None:
     """The name of the local source that a vertex is, for this client to serve; None for all others."""
     identifier: str = getattr(vertex, "identifier", "")  # sources have one, made here or read from a definition

@@ -53,19 +53,22 @@ class LocalDir(Value):
 class ImageSource(Value):
     """What the resolver needs to know of an image source. ref: normalised. mode: default, pull or local.
 
-    pin: whether the digest that the resolver found becomes part of the identifier.
+    pin: whether the digest that the resolver found becomes part of the identifier. layout: the name of the OCI layout
+    that the client serves the image from, whose ref is as it was written; None for an image of a registry.
     """
 
     ref: str
     mode: str = "default"
     pin: bool = False
+    layout: str | None = None
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class SourceOp(Shown):
     """Content from outside. identifier: with its scheme. attributes: SourceOp.attrs. caps: as Go's client sets them.
 
-    image: set for docker-image sources. local: set for local sources, None when only the name is known.
+    image: set for docker-image sources, and for those of OCI layouts that this client serves. local: set for local
+    sources, None when only the name is known.
     """
 
     identifier: str

@@ -30,11 +30,15 @@ from pyllb.value import Value
 
 @attrs.frozen(eq=False, repr=False)
 class ResolveImage(Value):
-    """A request for an image's config. ref: normalised. mode: default, pull or local."""
+    """A request for an image's config. ref: normalised. mode: default, pull or local.
+
+    layout: the name of the client's OCI layout that has the image, whose ref is as it was written; None for a registry.
+    """
 
     ref: str
     platform: Platform
     mode: str
+    layout: str | None = None
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -141,7 +145,8 @@ def _chain_metas(op: FileOp) -> list[Meta]:
 def _request(image: SourceOp, platform: Platform) -> ResolveImage:
     if image.image is None:
         raise GraphError(f"source {image.identifier!r} has no image config")
-    return ResolveImage(image.image.ref, image.constraints.platform or platform, image.image.mode)
+    asked = image.image
+    return ResolveImage(asked.ref, image.constraints.platform or platform, asked.mode, asked.layout)
 
 
 def _resolved(
