@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,25 +14,11 @@ from pyllb.rpc.status import Code
 from pyllb.session.content import SERVICE, STORE, Content
 from pyllb.session.layout import Layout
 from pyllb.session.session import Session
+from tests.layouts import digest_of, layout_of
 from tests.wire.peer import Peer, peer_of
 
 INFO, READ, LIST = f"{SERVICE}Info", f"{SERVICE}Read", f"{SERVICE}List"
 ABSENT = "sha256:" + "0" * 64
-
-
-def digest_of(data: bytes) -> str:
-    return "sha256:" + hashlib.sha256(data).hexdigest()
-
-
-def layout_of(path: Path, *blobs: bytes, index: object = ()) -> Layout:
-    """A layout with these blobs. index: the entries of its index."""
-    folder = path / "blobs" / "sha256"
-    folder.mkdir(parents=True)
-    for blob in blobs:
-        (folder / digest_of(blob).partition(":")[2]).write_bytes(blob)
-    (path / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
-    (path / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": index}))
-    return Layout(path)
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ def names(node: FS) -> dict[str, list[str]]:
         "ssh": [need.name for need in needs.ssh],
         "entitlements": [need.name for need in needs.entitlements],
         "locals": [need.name for need in needs.locals],
+        "layouts": [f"{need.name} {need.ref}" for need in needs.layouts],
     }
 
 
@@ -31,8 +32,29 @@ def test_every_kind_of_need_is_found_once_wherever_it_is() -> None:
         "ssh": ["default", "git"],
         "entitlements": ["network.host", "security.insecure"],
         "locals": ["context", "sub"],
+        "layouts": [],
     }
-    assert names(fs()) == {"secrets": [], "ssh": [], "entitlements": [], "locals": []}
+    assert names(fs()) == {"secrets": [], "ssh": [], "entitlements": [], "locals": [], "layouts": []}
+
+
+def test_what_is_read_of_oci_layouts_is_found_wherever_it_is() -> None:
+    sha = "sha256:" + "1" * 64
+    place = f"oci-layout+blob://a/b@{sha}"
+    node = merge(
+        fs().oci_layout("a/b:1", store="one"),
+        fs().oci_layout("a/b:1", store="one").run("x"),
+        fs().oci_layout("a/b:2", store="one"),
+        fs().oci_layout("a/b:1", store="theirs", session="another client's"),
+        fs().oci_layout(f"a/b@{sha}"),
+        fs().oci_layout_blob(f"h.io/b@{sha}", store="two"),
+        fs().git("https://h.io/r.git", bundle=place, checksum="1" * 40),
+        fs().git("https://h.io/r.git", bundle=place, checksum="1" * 40, bundle_store="three"),
+        fs().git("https://h.io/r.git", bundle=place.replace("oci-layout", "docker-image"), checksum="1" * 40),
+    )
+    expected = ["one a/b:1", "one a/b:2", f" a/b@{sha}", f"two h.io/b@{sha}", f"a/b a/b@{sha}", f"three a/b@{sha}"]
+    assert names(node)["layouts"] == expected
+    again = Definition.from_bytes(dump(node).to_bytes())
+    assert sorted(names(fs().definition(again))["layouts"]) == sorted(expected)
 
 
 def test_sources_need_what_the_daemon_asks_for_without_an_alternative() -> None:
@@ -42,7 +64,7 @@ def test_sources_need_what_the_daemon_asks_for_without_an_alternative() -> None:
         git("https://host/n", auth_token_secret="tok"),
         http("https://host/a", auth_secret="hdr"),
     )
-    assert names(node) == {"secrets": ["hdr"], "ssh": ["deploy"], "entitlements": [], "locals": []}
+    assert names(node) == {"secrets": ["hdr"], "ssh": ["deploy"], "entitlements": [], "locals": [], "layouts": []}
 
 
 def test_a_definition_that_was_read_needs_what_its_ops_need() -> None:
@@ -54,6 +76,7 @@ def test_a_definition_that_was_read_needs_what_its_ops_need() -> None:
         "ssh": ["default", "git"],
         "entitlements": ["network.host", "security.insecure"],
         "locals": ["sub"],
+        "layouts": [],
     }
     assert names(made) == needed
     again = definition(Definition.from_bytes(dump(made).to_bytes()))

@@ -187,3 +187,21 @@ def test_constraints_of_a_call_lie_under_those_of_each_op() -> None:
     tree = made.to_tree()
     assert tree.count('filter: "a"') == 2
     assert tree.index('filter: "a"') < tree.index('filter: "b"')
+
+
+def test_an_image_of_an_oci_layout_is_asked_for_by_the_layouts_name() -> None:
+    tagged, pinned = "layouts/app:1", f"layouts/app@sha256:{'1' * 64}"
+    node = pyllb.fs().oci_layout(tagged, store="base", platform="linux/arm64").run("x")
+    assert requests(node) == {ResolveImage(tagged, Platform("linux", "arm64"), "default", "base")}
+    config = json.dumps({"config": {"Env": ["A=1"], "WorkingDir": "/work", "User": "me"}}).encode()
+    found = lowered(node, {tagged: config}).definition
+    digest = "0" * 64  # as the answer has it
+    assert found.vertices[0].name == f"oci-layout://{tagged}@sha256:{digest}"
+    tree = found.to_tree()
+    for text in ('env: "A=1"', 'cwd: "/work"', 'user: "me"'):
+        assert text in tree
+    other = pyllb.fs().oci_layout(pinned, store="base").run("x")
+    assert lowered(other, {pinned: config}).definition.vertices[0].name == f"oci-layout://{pinned}"
+    assert requests(pyllb.fs().image("alpine").copy(pyllb.oci_layout(pinned, session="x"), "/", "/")) == {
+        ResolveImage(ALPINE, AMD64, "default")
+    }
