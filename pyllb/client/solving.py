@@ -31,6 +31,7 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pyllb.client.layouts import LayoutMade
     from pyllb.session.call import Attachable
     from pyllb.session.filesend import Target
 
@@ -42,12 +43,16 @@ _EXPORTERS = "exporter.multiple"
 
 @attrs.frozen(eq=False, repr=False)
 class Plan(Value):
-    """A node that can be solved: what it needs was given, what it reads and writes is there."""
+    """A node that can be solved: what it needs was given, what it reads and writes is there.
+
+    made: the OCI layout among the outputs.
+    """
 
     node: Node
     options: Options
     attachables: tuple[Attachable, ...]
     shared_key: str
+    made: LayoutMade | None
 
 
 def plan(node: Node, options: Options) -> Plan:
@@ -60,11 +65,24 @@ def plan(node: Node, options: Options) -> Plan:
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
-    return Plan(node, options, tuple(_attachables(options, directories, sends)), shared_key(directories))
+    made = _layout_made(options)
+    return Plan(node, options, tuple(_attachables(options, directories, sends, made)), shared_key(directories), made)
+
+
+def _layout_made(options: Options) -> LayoutMade | None:
+    for export in options.exports:
+        if export.is_layout:
+            from pyllb.client.layouts import LayoutMade
+
+            return LayoutMade.of(export)
+    return None
 
 
 def _attachables(
-    options: Options, directories: Mapping[str, Path], sends: Mapping[int, Target]
+    options: Options,
+    directories: Mapping[str, Path],
+    sends: Mapping[int, Target],
+    made: LayoutMade | None,
 ) -> Iterator[Attachable]:
     """The services that are of use. One that is not offered is never asked, and not loaded: all are 10 ms."""
     if directories:
@@ -83,10 +101,10 @@ def _attachables(
         from pyllb.session.ssh import Ssh
 
         yield Ssh(options.ssh)
-    if options.oci_layouts:
-        from pyllb.session.content import Content, layout_id
+    if options.oci_layouts or made is not None:
+        from pyllb.client.layouts import content
 
-        yield Content({layout_id(name): layout for name, layout in options.oci_layouts.items()})
+        yield content(options.oci_layouts, made)
 
 
 def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:
@@ -119,6 +137,8 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
 
     try:
         metadata = _within(job, body)
+        if plan.made is not None:
+            plan.made.finish(metadata)
     except SolveError as error:
         error.sources = _with_functions(error.sources, plan.node)
         raise
@@ -186,7 +206,7 @@ def resolve_images(
 
 
 def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
-    return Job(connection, options, cancellation, attachables=_attachables(options, {}, {}), internal=True)
+    return Job(connection, options, cancellation, attachables=_attachables(options, {}, {}, None), internal=True)
 
 
 def _resolver(bridge: Bridge, options: Options) -> Resolver:

@@ -5,13 +5,11 @@ Mirrors `moby.filesync.v1.FileSend` and session/filesync, BuildKit 0.33.1.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import os
-import secrets
 import stat as posix
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, TypeAlias
@@ -24,6 +22,7 @@ from pyllb.session.call import Call, Handler
 from pyllb.session.fssync.disk import write_all
 from pyllb.session.fssync.packet import decode_bytes_message
 from pyllb.session.fssync.receiver import receive
+from pyllb.session.replacing import replacing
 from pyllb.session.special import open_special, write_special
 
 _EXPORTER_ID = "buildkit-attachable-exporter-id"
@@ -186,7 +185,7 @@ def _receive_file(call: Call, path: Path) -> None:
     if found is not None and not posix.S_ISREG(found.st_mode):
         _receive_special(call, path)
         return
-    with _replacing(path, posix.S_IMODE(found.st_mode) if found is not None else None) as fd:
+    with replacing(path, posix.S_IMODE(found.st_mode) if found is not None else None) as fd:
         _copy(call, fd)
 
 
@@ -198,24 +197,6 @@ def _receive_special(call: Call, path: Path) -> None:
                 write_special(fd, piece, call.check)
     finally:
         os.close(fd)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path, mode: int | None) -> Iterator[int]:
-    """A descriptor of a new file that takes path's place when the block ends well. mode None: as the umask has it."""
-    temporary = path.with_name(f".tmp.{secrets.token_hex(8)}")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
-        try:
-            if mode is not None:
-                os.fchmod(fd, mode)
-            yield fd
-        finally:
-            os.close(fd)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _copy(call: Call, fd: int) -> None:

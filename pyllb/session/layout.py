@@ -1,13 +1,11 @@
 """Layout: an OCI image layout, which is a directory of blobs by digest with an index of the images among them.
 
-Mirrors the image layout of OCI's image-spec 1.1, and how BuildKit 0.33.1 names images in its index (client/ociindex).
+Mirrors the image layout of OCI's image-spec 1.1.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import stat
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,32 +13,12 @@ from pathlib import Path
 import attrs
 
 from pyllb.errors import UsageError
+from pyllb.session.digest import is_digest
+from pyllb.session.index import INDEX, Manifest, read_index
 from pyllb.value import Value
 
-_DIGEST = re.compile(r"(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128})\Z")
-_TAG = "org.opencontainers.image.ref.name"
-_NAME = "io.containerd.image.name"
 _MARK = "oci-layout"
-_INDEX = "index.json"
-
-
-def is_digest(text: str) -> bool:
-    """Whether text is a digest that a layout can have a blob by; nothing else becomes part of a path."""
-    return _DIGEST.match(text) is not None
-
-
-@attrs.frozen(eq=False, repr=False)
-class Manifest(Value):
-    """An entry of a layout's index. tag, name: as its annotations have them, "" where they have none."""
-
-    digest: str
-    tag: str = ""
-    name: str = ""
-
-    @property
-    def shown(self) -> str:
-        """What a user would ask for it by."""
-        return self.name or self.tag or self.digest
+_SHOWN = 5
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -54,21 +32,20 @@ class Layout(Value):
         if not self.path.is_dir():
             what = "is a file; unpack it, and name the directory" if self.path.exists() else "does not exist"
             raise UsageError(f"{str(self.path)!r} {what}")
-        for name in (_MARK, _INDEX):
+        for name in (_MARK, INDEX):
             if not (self.path / name).is_file():
                 raise UsageError(f"{str(self.path)!r} is not an OCI layout: it has no file {name!r}")
         self.manifests()
 
     def manifests(self) -> tuple[Manifest, ...]:
         """The index, in its order. Raises UsageError when there is none to read."""
-        path = self.path / _INDEX
-        try:
-            found = json.loads(path.read_bytes())
-            return tuple(_manifest(entry) for entry in found.get("manifests") or ())
-        except OSError as error:
-            raise UsageError(f"{str(path)!r} cannot be read: {error.strerror}") from error
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise UsageError(f"{str(path)!r} is not an image index: {error}") from error
+        return read_index(self.path)
+
+    def mark(self) -> None:
+        """Make the directory, and put the file in that says it is a layout. Raises OSError."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / _MARK).exists():
+            (self.path / _MARK).write_text('{"imageLayoutVersion":"1.0.0"}')
 
     def find(self, names: Iterable[str], tag: str) -> str:
         """The digest of an image: of the one entry with a name of names, else of the one with the tag.
@@ -112,13 +89,3 @@ class Layout(Value):
         for algorithm in sorted(os.listdir(blobs)) if blobs.is_dir() else ():
             names = sorted(os.listdir(blobs / algorithm)) if (blobs / algorithm).is_dir() else ()
             yield from (digest for name in names if self.has(digest := f"{algorithm}:{name}"))
-
-
-_SHOWN = 5
-
-
-def _manifest(entry: object) -> Manifest:
-    if not isinstance(entry, dict) or not is_digest(entry["digest"]):
-        raise ValueError(f"an entry without a digest: {entry!r}")
-    annotations = entry.get("annotations") or {}
-    return Manifest(entry["digest"], str(annotations.get(_TAG, "")), str(annotations.get(_NAME, "")))

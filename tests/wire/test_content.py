@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -12,6 +16,8 @@ from pyllb._pb import content_pb2
 from pyllb.errors import UsageError
 from pyllb.rpc.status import Code
 from pyllb.session.content import SERVICE, STORE, Content
+from pyllb.session.index import put_image
+from pyllb.session.ingest import Ingest
 from pyllb.session.layout import Layout
 from pyllb.session.session import Session
 from tests.layouts import digest_of, layout_of
@@ -233,3 +239,208 @@ def test_an_image_is_found_by_its_name_or_by_its_tag(tmp_path: Path) -> None:
         layout.find([], "3")
     with pytest.raises(UsageError, match="its index is empty"):
         layout_of(tmp_path / "b").find([], "1")
+
+
+# --- writes -----------------------------------------------------------------------------------------------------------
+
+STAT, WRITE, COMMIT = content_pb2.STAT, content_pb2.WRITE, content_pb2.COMMIT
+
+
+class Writing:
+    """A write, step by step, each answered before the next."""
+
+    def __init__(self, peer: Peer, ref: str, expected: str = "", total: int = 0) -> None:
+        self.call = peer.call(f"{SERVICE}Write", of("export"))
+        self.first = content_pb2.WriteContentRequest(ref=ref, expected=expected, total=total)
+
+    def step(
+        self, action: content_pb2.WriteAction, data: bytes = b"", offset: int = 0, expected: str = "", total: int = 0
+    ) -> Written:
+        """One message, and its answer."""
+        request = content_pb2.WriteContentRequest(
+            action=action, data=data, offset=offset, expected=expected, total=total
+        )
+        request.MergeFrom(self.first)
+        self.first = content_pb2.WriteContentRequest()
+        self.call.send(request.SerializeToString())
+        answer = self.call.receive()
+        assert answer is not None, self.call.status()
+        return content_pb2.WriteContentResponse.FromString(answer)
+
+    def failed(self, **step: object) -> tuple[int, str]:
+        """A message that ends the write."""
+        with pytest.raises(AssertionError):
+            self.step(**step)  # type: ignore[arg-type]
+        return self.call.status()
+
+
+Written = content_pb2.WriteContentResponse
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """Where the store `export` is; it is not made yet."""
+    return tmp_path / "written"
+
+
+@pytest.fixture
+def writer(written: Path) -> Iterator[Peer]:
+    with peer_of(Session([Content({"export": Ingest(Layout(written))})])) as peer:
+        yield peer
+
+
+def files_in(path: Path) -> list[str]:
+    return sorted(str(found.relative_to(path)) for found in path.rglob("*") if found.is_file())
+
+
+def blob_path(data: bytes) -> str:
+    return f"blobs/sha256/{digest_of(data).partition(':')[2]}"
+
+
+def test_a_blob_is_there_once_it_is_committed(writer: Peer, written: Path, large: bytes) -> None:
+    digest = digest_of(large)
+    writing = Writing(writer, "layer", digest, len(large))
+    first = writing.step(STAT)
+    assert (first.offset, first.total, first.digest) == (0, len(large), digest_of(b""))
+    assert first.started_at.seconds
+    position = 0
+    while position < len(large):
+        answer = writing.step(WRITE, large[position : position + (1 << 20)], position)
+        position = answer.offset
+        assert answer.digest == digest_of(large[:position])
+    status = content_pb2.StatusRequest(ref="layer").SerializeToString()
+    found = content_pb2.StatusResponse.FromString(writer.unary(f"{SERVICE}Status", status, of("export"))).status
+    assert (found.ref, found.offset, found.total) == ("layer", len(large), len(large))
+    listed = content_pb2.ListStatusesResponse.FromString(writer.unary(f"{SERVICE}ListStatuses", b"", of("export")))
+    assert [one.ref for one in listed.statuses] == ["layer"]
+    assert not (written / blob_path(large)).exists()
+    last = writing.step(COMMIT, offset=position, expected=digest, total=len(large))
+    assert (last.action, last.offset, last.digest) == (COMMIT, len(large), digest)
+    assert writing.call.receive() is None
+    assert writing.call.status() == (0, "")
+    assert files_in(written) == [blob_path(large)]
+    assert (written / blob_path(large)).read_bytes() == large
+    info = content_pb2.InfoRequest(digest=digest).SerializeToString()
+    assert content_pb2.InfoResponse.FromString(writer.unary(INFO, info, of("export"))).info.size == len(large)
+    assert writer.failed(f"{SERVICE}Status", status, of("export"))[0] == Code.NOT_FOUND
+
+
+def test_a_blob_of_any_kind_comes_without_being_announced(writer: Peer, written: Path) -> None:
+    empty = Writing(writer, "empty")
+    assert empty.step(COMMIT).digest == digest_of(b"")
+    whole = Writing(writer, "whole")
+    assert whole.step(COMMIT, b"all at once").digest == digest_of(b"all at once")
+    again = Writing(writer, "again")
+    again.step(WRITE, b"wrong")
+    again.step(WRITE, b"right")  # at 0, so what was there is dropped
+    assert again.step(COMMIT, offset=5).digest == digest_of(b"right")
+    data = b"of another algorithm"
+    other = "sha512:" + hashlib.sha512(data).hexdigest()
+    assert Writing(writer, "other", other).step(COMMIT, data).digest == other
+    assert (written / "blobs" / "sha512" / other.partition(":")[2]).read_bytes() == data
+    assert len(files_in(written)) == 4
+
+
+def test_a_write_that_is_wrong_leaves_nothing(writer: Peer, written: Path) -> None:
+    expected = digest_of(b"x")
+    cases = (
+        (Writing(writer, ""), {"action": STAT}, Code.INVALID_ARGUMENT, "begins with its ref"),
+        (Writing(writer, "a", "sha256:../../x"), {"action": STAT}, Code.INVALID_ARGUMENT, "is not a digest"),
+        (Writing(writer, "b", expected), {"action": COMMIT, "data": b"y"}, Code.FAILED_PRECONDITION, "b is sha256:"),
+        (Writing(writer, "b", total=2), {"action": COMMIT, "data": b"x"}, Code.FAILED_PRECONDITION, "should have 2"),
+        (Writing(writer, "c"), {"action": WRITE, "data": b"x", "offset": 4}, Code.OUT_OF_RANGE, "at 4, and c is at 0"),
+    )
+    for writing, step, code, message in cases:
+        found = writing.failed(**step, expected=step.pop("expected", writing.first.expected))
+        assert found[0] == code, found
+        assert message in found[1]
+    cut = Writing(writer, "cut")
+    cut.step(WRITE, b"half")
+    cut.call.close_send()
+    assert cut.call.receive() is None
+    gone = Writing(writer, "gone")
+    gone.step(WRITE, b"half")
+    gone.call.cancel()
+    again = Writing(writer, "cut")  # the ref is free again
+    assert again.step(COMMIT, b"whole").digest == digest_of(b"whole")
+    writer.unary(f"{SERVICE}Abort", content_pb2.AbortRequest(ref="gone").SerializeToString(), of("export"))
+    deadline = time.monotonic() + 5
+    while files_in(written) != [blob_path(b"whole")] and time.monotonic() < deadline:
+        time.sleep(0.01)  # the call that was cancelled ends in its own time
+    assert files_in(written) == [blob_path(b"whole")]
+
+
+def test_a_blob_that_is_there_is_not_written_again(writer: Peer, written: Path) -> None:
+    digest = digest_of(b"x")
+    early = Writing(writer, "early", digest)
+    early.step(STAT)
+    assert Writing(writer, "x").step(COMMIT, b"x").digest == digest
+    assert Writing(writer, "late", digest).failed(action=STAT)[0] == Code.ALREADY_EXISTS
+    assert early.failed(action=COMMIT, data=b"x", expected=digest)[0] == Code.ALREADY_EXISTS
+    assert Writing(writer, "unsaid").failed(action=COMMIT, data=b"x")[0] == Code.ALREADY_EXISTS
+    assert files_in(written) == [blob_path(b"x")]
+
+
+def test_one_call_at_a_time_writes_a_ref(writer: Peer) -> None:
+    first = Writing(writer, "x")
+    first.step(WRITE, b"a")
+    assert Writing(writer, "x").failed(action=STAT)[0] == Code.UNAVAILABLE  # the daemon tries this one again
+    assert first.step(COMMIT, b"b", offset=1).digest == digest_of(b"ab")
+
+
+def test_nothing_is_deleted_or_labelled(writer: Peer) -> None:
+    for method in ("Delete", "Update"):
+        code, message = writer.failed(SERVICE + method, WRITES[method], of("export"))
+        assert code == Code.FAILED_PRECONDITION
+        assert "keeps its blobs" in message
+
+
+def test_a_layout_that_cannot_be_written_to_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with peer_of(Session([Content({"export": Ingest(Layout(tmp_path / "file"))})])) as peer:
+        code, message = Writing(peer, "x").failed(action=STAT)
+        assert code == Code.UNKNOWN
+        assert message.startswith(f"cannot write to '{tmp_path}/file': ")
+
+
+def annotated(layout: Layout) -> list[tuple[str, str, str]]:
+    return [(entry.digest[-1], entry.tag, entry.name) for entry in layout.manifests()]
+
+
+def test_an_image_is_put_into_the_index_as_gos_client_does(tmp_path: Path) -> None:
+    layout = Layout(tmp_path)
+    layout.mark()
+    one, two = ({"digest": f"sha256:{digit * 64}", "annotations": {"k": "v"}} for digit in "12")
+    put_image(tmp_path, one, [])
+    layout.check()
+    assert json.loads((tmp_path / "index.json").read_text()) == {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{**one, "annotations": {"k": "v", "org.opencontainers.image.ref.name": "latest"}}],
+    }
+    pinned = "h.io:5000/b@sha256:" + "3" * 64
+    put_image(tmp_path, two, ["docker.io/library/a:1", "h.io:5000/b:2", pinned])
+    put_image(tmp_path, two, [])
+    put_image(tmp_path, one, ["h.io:5000/b:2"])
+    assert annotated(layout) == [
+        ("2", "1", "docker.io/library/a:1"),
+        ("2", "@sha256:" + "3" * 64, pinned),
+        ("2", "latest", ""),
+        ("1", "2", "h.io:5000/b:2"),
+    ]
+    assert files_in(tmp_path) == ["index.json", "oci-layout"]
+
+
+def test_the_index_is_locked_while_it_is_written(tmp_path: Path) -> None:
+    layout, count = layout_of(tmp_path / "a"), 20
+    descriptor = {"digest": f"sha256:{'1' * 64}"}
+    threads = [
+        threading.Thread(target=put_image, args=(layout.path, descriptor, [f"h.io/x:{number}"]))
+        for number in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(layout.manifests()) == count
+    assert files_in(layout.path) == ["index.json", "oci-layout"]

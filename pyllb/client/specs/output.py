@@ -14,6 +14,8 @@ from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pyllb.session.filesend import Target
 
 _OPTION = "output"
@@ -37,10 +39,10 @@ def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[
 class Export(Value):
     """One exporter of a solve. Mirrors client.ExportEntry of BuildKit 0.33.1.
 
-    type: local, tar, oci, docker or image. dest: the directory of local, the file of tar, oci and docker; "-" is
-    standard output; None for image, which stays with the daemon or is pushed. attributes: the exporter's own, such as
-    name, push, compression.
-    Raises UsageError for a type or a dest that does not fit; NotThereYet for mode=delete and tar=false.
+    type: local, tar, oci, docker or image. dest: the directory of local, and of oci and docker with tar=false, which
+    make an OCI layout there; the file of tar, oci and docker, "-" being standard output; None for image, which stays
+    with the daemon or is pushed. attributes: the exporter's own, such as name, push, compression.
+    Raises UsageError for a type or a dest that does not fit; NotThereYet for mode=delete.
     """
 
     type: str
@@ -60,6 +62,10 @@ class Export(Value):
             raise UsageError(f"{_OPTION}: type=local needs a directory; write type=local,dest=DIRECTORY")
         if self.type == "local" and self.dest == "-":
             raise UsageError(f"{_OPTION}: type=local cannot go to standard output; type=tar,dest=- can")
+        if self.is_layout and (not self.dest or self.dest == "-"):
+            raise UsageError(
+                f"{_OPTION}: type={self.type} with tar=false is a directory; write type={self.type},tar=false,dest=DIR"
+            )
         if self.type in _FILES and not self.dest:
             raise UsageError(f"{_OPTION}: type={self.type} needs a file; write type={self.type},dest=FILE, or dest=-")
         if self.type in ("image", "registry") and self.dest is not None:
@@ -79,8 +85,6 @@ class Export(Value):
             )
         if self.type == "local" and attributes.get("mode", "copy") != "copy":
             _check_mode(attributes["mode"])
-        if self.type in ("oci", "docker") and not parse_bool(_OPTION, "tar", attributes.get("tar", "")):
-            raise NotThereYet(f"{_OPTION}: type={self.type} with tar=false, which is a directory; a tar is there")
 
     @property
     def pushes(self) -> bool:
@@ -89,6 +93,11 @@ class Export(Value):
         return self.type == "registry" or (
             self.type == "image" and push is not None and parse_bool(_OPTION, "push", push)
         )
+
+    @property
+    def is_layout(self) -> bool:
+        """Whether it is an OCI layout in a directory."""
+        return _is_layout(self.type, dict(self.attributes))
 
     @property
     def name(self) -> str:
@@ -121,6 +130,10 @@ class Export(Value):
         return Export(self.type, dest, [(key, value.replace("{target}", target)) for key, value in self.attributes])
 
 
+def _is_layout(kind: str, attributes: Mapping[str, str]) -> bool:
+    return kind in ("oci", "docker") and not parse_bool(_OPTION, "tar", attributes.get("tar", ""))
+
+
 def _check_mode(mode: str) -> None:
     if mode == "delete":
         raise NotThereYet(f"{_OPTION}: type=local with mode=delete; mode=copy is there")
@@ -140,7 +153,7 @@ def parse_export(text: str, *, terminal: bool = False) -> Export:
     if "output" in pairs:
         raise UsageError(f"{_OPTION}: there is no output= in {text!r}; write dest={pairs['output']}")
     dest = pairs.pop("dest", None)
-    if kind in _FILES and dest in (None, "", "-"):
+    if kind in _FILES and dest in (None, "", "-") and not _is_layout(kind, pairs):
         if terminal:
             raise UsageError(f"{_OPTION}: type={kind} is not written to a terminal; write dest=FILE, or redirect it")
         dest = "-"
@@ -170,6 +183,12 @@ def parse_exports(value: Outputs, *, terminal: bool = False) -> tuple[Export, ..
             raise UsageError(f"{_OPTION}: {item!r} is neither a string nor an Export; write it as {_EXAMPLE}")
         exports.append(parse_export(item, terminal=terminal) if isinstance(item, str) else item)
     _check_distinct(exports)
+    if len(layouts := [export for export in exports if export.is_layout]) > 1:
+        first, second = (os.fspath(export.dest or "") for export in layouts[:2])
+        raise UsageError(
+            f"{_OPTION}: two OCI layouts, {first!r} and {second!r}, and the daemon writes one in a solve; "
+            "make the other with a solve of its own, or as a tar"
+        )
     return tuple(exports)
 
 
@@ -193,7 +212,9 @@ def check_place(export: Export) -> None:
     from pyllb.session.filesend import check_destination
 
     try:
-        check_destination(Path(export.dest), directory=export.type == "local")
+        check_destination(Path(export.dest), directory=export.type == "local" or export.is_layout)
+        if export.is_layout:
+            _check_layout(Path(export.dest))
     except UsageError as error:
         raise UsageError(f"{_OPTION}: {error.message}") from None
 
@@ -224,9 +245,16 @@ def _is_true(attributes: Mapping[str, str], name: str) -> bool:
     return parse_bool(_OPTION, name, attributes[name])
 
 
+def _check_layout(path: Path) -> None:
+    from pyllb.session.index import INDEX, read_index
+
+    if (path / INDEX).exists():
+        read_index(path)
+
+
 def target_of(export: Export) -> Target | None:
-    """Where the session puts what the daemon sends of this export; None when it sends nothing."""
-    if export.dest is None:
+    """Where the session puts what the daemon sends of this export; None when it sends nothing, or single blobs."""
+    if export.dest is None or export.is_layout:
         return None
     from pathlib import Path
 

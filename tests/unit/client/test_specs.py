@@ -16,7 +16,7 @@ import pyllb
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import CacheSpec, parse_cache_from, parse_cache_to
 from pyllb.client.specs.fields import parse_bool, parse_fields
-from pyllb.client.specs.output import Export, check_annotations, parse_exports, target_of
+from pyllb.client.specs.output import Export, check_annotations, check_place, parse_exports, target_of
 from pyllb.client.specs.secret import parse_secrets
 from pyllb.client.specs.ssh import parse_ssh
 from pyllb.errors import NotThereYet, UsageError
@@ -91,10 +91,30 @@ def test_a_place_alone_is_read_as_buildx_reads_it() -> None:
         parse_exports("-", terminal=True)
 
 
-@pytest.mark.parametrize("text", ["type=local,dest=x,mode=delete", "type=oci,dest=x,tar=false"])
-def test_an_output_that_is_to_come_says_so(text: str) -> None:
+def test_an_output_that_is_to_come_says_so() -> None:
     with pytest.raises(NotThereYet):
-        parse_exports(text)
+        parse_exports("type=local,dest=x,mode=delete")
+
+
+def test_an_oci_layout_is_a_directory_and_a_solve_makes_one(tmp_path: Path) -> None:
+    (export,) = parse_exports(f"type=oci,tar=false,dest={tmp_path}/new/layout")
+    assert export.is_layout
+    assert target_of(export) is None
+    check_place(export)
+    assert not any(e.is_layout for e in parse_exports(["type=docker,tar=true,dest=x", "type=oci,dest=y", "type=tar"]))
+    for text in ("type=oci,tar=false", "type=docker,tar=0,dest=-"):
+        with pytest.raises(UsageError, match=r"with tar=false is a directory; write type=\w+,tar=false,dest=DIR"):
+            parse_exports(text)
+    with pytest.raises(UsageError, match="two OCI layouts, 'a' and 'b', and the daemon writes one in a solve"):
+        parse_exports(["type=oci,tar=false,dest=a", "type=docker,tar=false,dest=b"])
+    with pytest.raises(UsageError, match="tar='maybe' is not a truth value"):
+        parse_exports("type=oci,tar=maybe,dest=x")
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="file' is a file"):
+        check_place(Export("oci", tmp_path / "file", {"tar": "false"}))
+    (tmp_path / "index.json").write_text("rubbish")
+    with pytest.raises(UsageError, match=r"index\.json' is not an image index"):
+        check_place(Export("oci", tmp_path, {"tar": "false"}))
 
 
 def test_a_tar_without_a_place_goes_to_standard_output_but_not_to_a_terminal() -> None:
