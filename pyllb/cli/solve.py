@@ -146,12 +146,13 @@ command = TargetCommand(
         _many(
             ["--cache-from", "--import-cache", "cache_from"],
             "SPEC",
-            "Read the build cache: a reference, inline, max, or type=registry,ref=...",
+            "Read the build cache: a reference, inline, max, or in full type=registry,ref=... or type=local,src=DIR.",
         ),
         _many(
             ["--cache-to", "--export-cache", "cache_to"],
             "SPEC",
-            "Write the build cache: a reference, inline, max, or type=registry,ref=...,mode=max.",
+            "Write the build cache: a reference, inline, max, or in full type=registry,ref=...,mode=max or "
+            "type=local,dest=DIR,mode=max.",
         ),
         _many(["--secret"], "SPEC", "Give a secret: id=NAME,src=FILE or id=NAME,env=VARIABLE."),
         _many(["--ssh"], "SPEC", "Give an ssh agent: default, or ID=SOCKET."),

@@ -1,9 +1,7 @@
-"""OCI layouts of this side: the images that a build reads from them, and the one that it makes."""
+"""OCI layouts of this side: the images that a build reads from them, found before the daemon is asked."""
 
 from __future__ import annotations
 
-import base64
-import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -11,18 +9,11 @@ from pathlib import Path
 import attrs
 
 from pyllb.client.gateway import Bridge
-from pyllb.client.specs.output import Export
-from pyllb.errors import PyllbError, RefError, SessionError, UsageError, near
+from pyllb.errors import PyllbError, RefError, UsageError, near
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.reference import parse_reference
 from pyllb.marshal.lower import ResolveImage
-from pyllb.session.content import EXPORT, Content, layout_id
-from pyllb.session.index import put_image
-from pyllb.session.ingest import Ingest
 from pyllb.session.layout import Layout
-from pyllb.value import Value
-
-_DESCRIPTOR = "containerimage.descriptor"
 
 
 def read_layouts(value: object) -> dict[str, Layout]:
@@ -32,6 +23,8 @@ def read_layouts(value: object) -> dict[str, Layout]:
     for name, directory in value.items():
         if not isinstance(name, str) or not name or not isinstance(directory, str | os.PathLike):
             raise UsageError(f"oci_layouts: {name!r}: {directory!r} is not a name and its directory")
+        if not (name.isascii() and name.isprintable()):  # the daemon puts it into a header
+            raise UsageError(f"oci_layouts: the name {name!r} has more than printable ASCII, which the daemon refuses")
     # Another thread may change the working directory while the daemon reads.
     return {name: Layout(Path(os.path.abspath(directory))) for name, directory in value.items()}
 
@@ -77,57 +70,6 @@ def missing(name: str, given: Collection[str]) -> str:
         f"OCI layout {name!r} is read here but was not given; give oci_layouts={{{name!r}: DIRECTORY}}, "
         f"or on the command line --oci-layout {name}=DIRECTORY{near(name, given)}"
     )
-
-
-@attrs.frozen(eq=False, repr=False)
-class LayoutMade(Value):
-    """An OCI layout that a solve makes. ingest: takes its blobs."""
-
-    export: Export
-    ingest: Ingest
-
-    @classmethod
-    def of(cls, export: Export) -> LayoutMade:
-        """The layout of an export that is one."""
-        return cls(export, Ingest(Layout(Path(os.path.abspath(export.dest or "")))))
-
-    def finish(self, metadata: Mapping[str, str]) -> None:
-        """Put the image that came into the index, under the export's names. metadata: the exporters' response.
-
-        Raises SessionError when that cannot be. Mirrors client.Solve of BuildKit 0.33.1.
-        """
-        layout = self.ingest.layout
-        try:
-            layout.mark()
-            put_image(layout.path, self._descriptor(metadata), self._names(metadata))
-        except (OSError, ValueError, UsageError) as error:
-            text = f"the image's blobs are in {str(layout.path)!r}, but its index was not written: {error}"
-            raise SessionError(text) from error
-
-    def _descriptor(self, metadata: Mapping[str, str]) -> Mapping[str, object]:
-        """Of the image: the daemon's, when it speaks of this one. Several exporters answer in the same place."""
-        text, digest = metadata.get(_DESCRIPTOR), self.ingest.last
-        found: object = json.loads(base64.b64decode(text)) if text else None
-        if isinstance(found, dict) and found.get("digest") == digest:
-            return found
-        if not digest:
-            raise ValueError("no blob came")
-        path = self.ingest.layout.blob(digest)
-        return {"mediaType": json.loads(path.read_bytes())["mediaType"], "digest": digest, "size": path.stat().st_size}
-
-    def _names(self, metadata: Mapping[str, str]) -> list[str]:
-        names = dict(self.export.attributes).get("name", "")
-        if names == "*":
-            names = metadata.get("image.name", "")
-        return [str(parse_reference(name.strip())) for name in names.split(",") if name.strip()]
-
-
-def content(layouts: Mapping[str, Layout], made: LayoutMade | None) -> Content:
-    """The service for the layouts of a solve, by the ids that the daemon has for them."""
-    stores: dict[str, Layout | Ingest] = {layout_id(name): layout for name, layout in layouts.items()}
-    if made is not None:
-        stores[EXPORT] = made.ingest
-    return Content(stores)
 
 
 def resolve(

@@ -31,7 +31,7 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pyllb.client.layouts import LayoutMade
+    from pyllb.client.stores import Stores
     from pyllb.session.call import Attachable
     from pyllb.session.filesend import Target
 
@@ -45,14 +45,14 @@ _EXPORTERS = "exporter.multiple"
 class Plan(Value):
     """A node that can be solved: what it needs was given, what it reads and writes is there.
 
-    made: the OCI layout among the outputs.
+    stores: None when the session serves no content.
     """
 
     node: Node
     options: Options
     attachables: tuple[Attachable, ...]
     shared_key: str
-    made: LayoutMade | None
+    stores: Stores | None
 
 
 def plan(node: Node, options: Options) -> Plan:
@@ -65,24 +65,28 @@ def plan(node: Node, options: Options) -> Plan:
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
-    made = _layout_made(options)
-    return Plan(node, options, tuple(_attachables(options, directories, sends, made)), shared_key(directories), made)
+    stores = _stores(options)
+    if stores is not None:
+        options = attrs.evolve(options, cache_from=stores.cache_from, cache_to=stores.cache_to)
+    attachables = tuple(_attachables(options, directories, sends, stores))
+    return Plan(node, options, attachables, shared_key(directories), stores)
 
 
-def _layout_made(options: Options) -> LayoutMade | None:
-    for export in options.exports:
-        if export.is_layout:
-            from pyllb.client.layouts import LayoutMade
+def _stores(options: Options) -> Stores | None:
+    """The content stores of a solve that has any."""
+    caches = any(spec.type == "local" for spec in (*options.cache_from, *options.cache_to))
+    if not (options.oci_layouts or caches or any(export.is_layout for export in options.exports)):
+        return None
+    from pyllb.client.stores import stores_of
 
-            return LayoutMade.of(export)
-    return None
+    return stores_of(options.exports, options.oci_layouts, options.cache_from, options.cache_to)
 
 
 def _attachables(
     options: Options,
     directories: Mapping[str, Path],
     sends: Mapping[int, Target],
-    made: LayoutMade | None,
+    stores: Stores | None,
 ) -> Iterator[Attachable]:
     """The services that are of use. One that is not offered is never asked, and not loaded: all are 10 ms."""
     if directories:
@@ -101,10 +105,8 @@ def _attachables(
         from pyllb.session.ssh import Ssh
 
         yield Ssh(options.ssh)
-    if options.oci_layouts or made is not None:
-        from pyllb.client.layouts import content
-
-        yield content(options.oci_layouts, made)
+    if stores is not None:
+        yield stores.content()
 
 
 def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:
@@ -137,15 +139,15 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
 
     try:
         metadata = _within(job, body)
-        if plan.made is not None:
-            plan.made.finish(metadata)
+        if plan.stores is not None:
+            plan.stores.finish(metadata)
     except SolveError as error:
         error.sources = _with_functions(error.sources, plan.node)
         raise
     return Result(
         metadata=metadata,
         steps=job.record.steps(),
-        warnings=job.record.warnings(),
+        warnings=(*(plan.stores.warnings if plan.stores is not None else ()), *job.record.warnings()),
         cache=job.record.cache_use(_steps(job.definition)),
         duration=time.monotonic() - begin,
     )
@@ -206,7 +208,9 @@ def resolve_images(
 
 
 def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
-    return Job(connection, options, cancellation, attachables=_attachables(options, {}, {}, None), internal=True)
+    return Job(
+        connection, options, cancellation, attachables=_attachables(options, {}, {}, _stores(options)), internal=True
+    )
 
 
 def _resolver(bridge: Bridge, options: Options) -> Resolver:

@@ -41,6 +41,11 @@ def layout_id(name: str) -> str:
     return f"oci:{name}"
 
 
+def cache_id(directory: str) -> str:
+    """The store id of a local cache, whose directory the daemon was told."""
+    return f"local:{directory}"
+
+
 class Content:
     """Serves the blobs of layouts.
 

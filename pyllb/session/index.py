@@ -50,14 +50,16 @@ def read_index(directory: Path) -> tuple[Manifest, ...]:
     return tuple(map(_manifest, _read(directory / INDEX)[1]))
 
 
-def put_image(directory: Path, descriptor: Mapping[str, object], names: Iterable[str]) -> None:
-    """Put an image into a layout's index, under each of its names, or as the tag latest when it has none.
+def put_image(
+    directory: Path, descriptor: Mapping[str, object], names: Iterable[str] = (), *, tag: str = "latest"
+) -> None:
+    """Put an image into a layout's index, under each of its names, or as the tag when it has none.
 
     What had that name is dropped from the index. descriptor: OCI's, as JSON. Raises UsageError when the index cannot be
     read, OSError when it cannot be written, or another program keeps it locked for long.
     """
     path = directory / INDEX
-    labels = [{_NAME: name, _TAG: _tag_of(name)} for name in names] or [{_TAG: "latest"}]
+    labels = [{_NAME: name, _TAG: _tag_of(name)} for name in names] or [{_TAG: tag}]
     own = descriptor.get("annotations")
     with _locked(path):
         head, entries = _read(path) if path.exists() else (_EMPTY, [])

@@ -5,6 +5,7 @@ Mirrors the image layout of OCI's image-spec 1.1.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterable
@@ -19,6 +20,7 @@ from pyllb.value import Value
 
 _MARK = "oci-layout"
 _SHOWN = 5
+_MAX_MANIFEST = 32 << 20  # more than a registry takes
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -62,6 +64,33 @@ class Layout(Value):
         rest = len(entries) - _SHOWN
         has = f"there is {shown}{f' and {rest} more' if rest > 0 else ''}" if entries else "its index is empty"
         raise UsageError(f"the OCI layout {str(self.path)!r} {what} of the tag {tag!r}; {has}")
+
+    def collect(self) -> None:
+        """Remove every blob that no entry of the index leads to. Raises OSError, UsageError."""
+        reached: set[str] = set()
+        waiting = [entry.digest for entry in self.manifests()]
+        while waiting:
+            if (digest := waiting.pop()) not in reached:
+                reached.add(digest)
+                waiting += self._leads_to(digest)
+        for digest in list(self.digests()):
+            if digest not in reached:
+                self.blob(digest).unlink(missing_ok=True)
+
+    def _leads_to(self, digest: str) -> list[str]:
+        """The blobs that a manifest or an index speaks of; none of what is neither."""
+        path = self.blob(digest)
+        if not self.has(digest) or path.stat().st_size > _MAX_MANIFEST:
+            return []
+        try:
+            found = json.loads(path.read_bytes())
+        except ValueError:
+            return []
+        if not isinstance(found, dict):
+            return []
+        listed = [*(found.get("manifests") or ()), *(found.get("layers") or ()), found.get("config")]
+        digests = (entry.get("digest") for entry in listed if isinstance(entry, dict))
+        return [digest for digest in digests if isinstance(digest, str) and is_digest(digest)]
 
     def blob(self, digest: str) -> Path:
         """Where a blob is, whether or not it is there. digest: one that is_digest() knows."""

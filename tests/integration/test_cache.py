@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from pyllb import FS, Client, bind, fs
-from pyllb.client import Result
-from pyllb.errors import ConnectError
+from pyllb.client import CacheSpec, Result
+from pyllb.errors import ConnectError, UsageError
+from pyllb.session.layout import Layout
+from tests.conftest import Buildctl
 from tests.testbed import Testbed
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -69,6 +72,72 @@ def test_without_the_cache_the_emptied_daemon_runs_all_of_it_again(own: Client, 
     own.solve(two_stages(nonce))
     emptied(own)
     assert len(ran(own.solve(two_stages(nonce)))) == 2
+
+
+@pytest.mark.parametrize("folder", ["cache", "ü, a place"])
+def test_a_directory_keeps_the_cache(own: Client, nonce: str, tmp_path: Path, folder: str) -> None:
+    place = tmp_path / folder
+    to, source = CacheSpec("local", {"dest": str(place), "mode": "max"}), CacheSpec("local", {"src": str(place)})
+    first = own.solve(two_stages(nonce), cache_from=source, cache_to=to)
+    assert len(ran(first)) == 2
+    assert [warning.short for warning in first.warnings] == [
+        f"the build cache in {str(place)!r} is not there; the build goes on without"
+    ]
+    emptied(own)
+    second = own.solve(two_stages(nonce), cache_from=source, cache_to=to)  # it is read and written in one solve
+    assert ran(second) == []
+    assert second.warnings == ()
+    emptied(own)
+    assert ran(own.solve(two_stages(nonce), cache_from=source)) == []
+    assert [manifest.tag for manifest in Layout(place).manifests()] == ["latest"]
+
+
+def test_a_local_cache_is_found_by_its_tag_and_reset(own: Client, nonce: str, tmp_path: Path) -> None:
+    one, two = (f"{nonce} {word}" for word in ("one", "two"))
+    own.solve(two_stages(one), cache_to=f"type=local,dest={tmp_path},mode=max,tag=one")
+    own.solve(two_stages(two), cache_to=f"type=local,dest={tmp_path},mode=max,tag=two")
+    size = len(list(Layout(tmp_path).digests()))
+    for word, tag, missed in ((one, "one", 0), (one, "two", 2), (two, "two", 0), (two, "three", 2)):
+        emptied(own)
+        result = own.solve(two_stages(word), cache_from=f"type=local,src={tmp_path},tag={tag}")
+        assert (len(ran(result)), len(result.warnings)) == (missed, tag == "three")
+    own.solve(two_stages(f"{nonce} three"), cache_to=f"type=local,dest={tmp_path},mode=max,tag=two,reset=true")
+    assert {manifest.tag for manifest in Layout(tmp_path).manifests()} == {"one", "two"}
+    assert len(list(Layout(tmp_path).digests())) <= size  # those of the second are gone
+    emptied(own)
+    assert ran(own.solve(two_stages(one), cache_from=f"type=local,src={tmp_path},tag=one")) == []
+
+
+def test_buildctl_reads_and_writes_the_same_local_cache(testbed: Testbed, nonce: str, tmp_path: Path) -> None:
+    with testbed.start_daemon() as daemon, Client(daemon.address) as own:
+        theirs = Buildctl(testbed.buildctl, daemon.address)
+        definition = own.dump(two_stages(nonce)).to_bytes()
+        own.solve(two_stages(nonce), cache_to=f"type=local,dest={tmp_path}/ours,mode=max")
+        emptied(own)
+        done = theirs("build", "--import-cache", f"type=local,src={tmp_path}/ours", input=definition)
+        assert done.stderr.count(b"CACHED") == 2
+        theirs("build", "--export-cache", f"type=local,dest={tmp_path}/theirs,mode=max", input=definition)
+        emptied(own)
+        assert ran(own.solve(two_stages(nonce), cache_from=f"type=local,src={tmp_path}/theirs")) == []
+
+
+def test_a_build_of_no_layers_writes_no_local_cache(own: Client, tmp_path: Path) -> None:
+    own.solve(fs(), cache_to=f"type=local,dest={tmp_path}/cache")
+    assert not (tmp_path / "cache" / "index.json").exists()
+
+
+def test_a_local_cache_that_cannot_be_is_told_before_the_build(client: Client, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "index.json").write_text("rubbish")
+    for option, place, message in (
+        ("cache_to", "file", "cache_to: destination '.*/file' is a file"),
+        ("cache_to", ".", r"cache_to: '.*/index\.json' is not an image index"),
+        ("cache_from", "file", "cache_from: '.*/file' is a file"),
+        ("cache_from", ".", r"'.*/index\.json' is not an image index"),
+    ):
+        key = "dest" if option == "cache_to" else "src"
+        with pytest.raises(UsageError, match=message):
+            client.solve(fs(), **{option: f"type=local,{key}={tmp_path}/{place}"})  # type: ignore[arg-type]
 
 
 def test_max_keeps_every_step_beside_the_image(testbed: Testbed, own: Client, nonce: str) -> None:

@@ -159,6 +159,8 @@ def test_what_is_wrong_is_told_before_the_daemon_is_asked(client: Client, tmp_pa
         client.solve(fs().oci_layout_blob(f"x@{absent}", store="base"), oci_layouts={"base": path})
     with pytest.raises(UsageError, match=r"OCI layout 'base': '.*' is not an OCI layout: it has no file 'oci-layout'"):
         client.solve(node, oci_layouts={"base": tmp_path})
+    with pytest.raises(UsageError, match="the name 'ü' has more than printable ASCII"):
+        client.solve(node, oci_layouts={"ü": path})
     with pytest.raises(UsageError, match="has no name; write store=NAME"):
         client.solve(fs().oci_layout("layouts/x:v1"), oci_layouts={"base": path})
     with pytest.raises(UsageError, match="'base' is read here but was not given"):

@@ -20,7 +20,7 @@ from pyllb.session.index import put_image
 from pyllb.session.ingest import Ingest
 from pyllb.session.layout import Layout
 from pyllb.session.session import Session
-from tests.layouts import digest_of, layout_of
+from tests.layouts import add_image, add_index, digest_of, layout_of, tagged, write_index
 from tests.wire.peer import Peer, peer_of
 
 INFO, READ, LIST = f"{SERVICE}Info", f"{SERVICE}Read", f"{SERVICE}List"
@@ -429,6 +429,19 @@ def test_an_image_is_put_into_the_index_as_gos_client_does(tmp_path: Path) -> No
         ("1", "2", "h.io:5000/b:2"),
     ]
     assert files_in(tmp_path) == ["index.json", "oci-layout"]
+
+
+def test_what_the_index_does_not_lead_to_is_collected(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path, b"stray", b"{}", b"[1]")
+    kept = add_index(tmp_path, add_image(tmp_path, {"a": b"a"}), add_image(tmp_path, {"b": b"b"}))
+    before = set(layout.digests()) - {digest_of(stray) for stray in (b"stray", b"{}", b"[1]")}
+    add_image(tmp_path, {"c": b"c"})
+    write_index(tmp_path, tagged(kept, "1"), {"digest": ABSENT})
+    layout.collect()
+    assert set(layout.digests()) == before
+    assert len(before) == 7
+    layout.collect()
+    assert set(layout.digests()) == before
 
 
 def test_the_index_is_locked_while_it_is_written(tmp_path: Path) -> None:

@@ -13,8 +13,8 @@ from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 _EXAMPLE = "'type=registry,ref=registry/app:cache', 'registry/app:cache', 'inline' or 'max'"
-_TYPES = ("registry", "inline")
-_LATER = ("local", "gha", "s3", "azblob")
+_TYPES = ("registry", "inline", "local")
+_LATER = ("gha", "s3", "azblob")
 _SHORT = ("inline", "max")
 # As distribution/reference writes it: a name with an optional registry before it, then a tag, then a digest.
 _REFERENCE = re.compile(
@@ -31,10 +31,12 @@ def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[
 class CacheSpec(Value):
     """A build cache. Mirrors client.CacheOptionsEntry of BuildKit 0.33.1.
 
-    type: registry, which takes ref=..., or inline, which is in the image itself. attributes: mode (min, the default of
-    a long form, keeps the result's layers; max those of every step), image-manifest, oci-mediatypes, compression,
-    ignore-error, registry.insecure.
-    Raises UsageError for what no cache is, NotThereYet for the back ends local, gha, s3 and azblob.
+    type: registry, which takes ref=...; inline, which is in the image itself; or local, a directory of this side, which
+    takes dest=... to be written and src=... to be read. attributes: mode (min, the default of a long form, keeps the
+    result's layers; max those of every step), image-manifest, oci-mediatypes, compression, ignore-error,
+    registry.insecure; of local, tag (latest, when it is not said), digest instead of it to read one, and reset=true,
+    which removes what the directory has of caches before.
+    Raises UsageError for what no cache is, NotThereYet for the back ends gha, s3 and azblob.
     """
 
     type: str
@@ -42,7 +44,7 @@ class CacheSpec(Value):
 
     def __attrs_post_init__(self) -> None:
         if self.type in _LATER:
-            raise NotThereYet(f"the build cache of type={self.type}; type=registry and type=inline are there")
+            raise NotThereYet(f"the build cache of type={self.type}; {', '.join(_TYPES)} are there")
         if self.type not in _TYPES:
             raise UsageError(f"{self.type!r} is not a build cache; write it as {_EXAMPLE}{near(self.type, _TYPES)}")
         attributes = dict(self.attributes)
@@ -50,7 +52,14 @@ class CacheSpec(Value):
             raise UsageError("a build cache of type=registry needs ref=REGISTRY/NAME:TAG")
         if attributes.get("mode", "min") not in ("min", "max"):
             raise UsageError(f"mode={attributes['mode']!r} of a build cache is neither min nor max")
-        for name in ("image-manifest", "oci-mediatypes", "ignore-error", "registry.insecure", "force-compression"):
+        for name in (
+            "image-manifest",
+            "oci-mediatypes",
+            "ignore-error",
+            "registry.insecure",
+            "force-compression",
+            "reset",
+        ):
             if name in attributes:
                 parse_bool("build cache", name, attributes[name])
 
@@ -102,6 +111,7 @@ def _to(item: str | CacheSpec, images: list[Export]) -> CacheSpec:
         return CacheSpec("inline")
     if isinstance(item, CacheSpec) or _is_long(item):
         spec = item if isinstance(item, CacheSpec) else _long("cache_to", item)
+        _check_directory("cache_to", spec, "dest")
         return CacheSpec(spec.type, {"mode": "min", **dict(spec.attributes)})
     ref = _beside("cache_to", images) if item == "max" else item
     _check_reference("cache_to", ref)
@@ -117,11 +127,17 @@ def _from(item: str | CacheSpec, images: list[Export]) -> CacheSpec:
         ref = {"inline": _image, "max": _beside}[item]("cache_from", images) if item in _SHORT else item
         _check_reference("cache_from", ref)
         spec = CacheSpec("registry", {"ref": ref})
+    _check_directory("cache_from", spec, "src")
     if spec.type == "inline":
         raise UsageError(
             "cache_from: an inline cache is read from its image; write type=registry,ref=IMAGE, or 'inline'"
         )
     return spec
+
+
+def _check_directory(option: str, spec: CacheSpec, key: str) -> None:
+    if spec.type == "local" and not dict(spec.attributes).get(key):
+        raise UsageError(f"{option}: a build cache of type=local needs a directory; write type=local,{key}=DIRECTORY")
 
 
 def _is_long(text: str) -> bool:

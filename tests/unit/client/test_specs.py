@@ -206,9 +206,23 @@ def test_a_cache_that_is_wrong_says_what_would_be_right(text: str, message: str)
 
 
 def test_caches_that_are_to_come_say_so() -> None:
-    for kind in ("local", "gha", "s3", "azblob"):
+    for kind in ("gha", "s3", "azblob"):
         with pytest.raises(NotThereYet, match=kind):
             parse_cache_to(f"type={kind},dest=x")
+
+
+def test_a_local_cache_is_a_directory() -> None:
+    (spec,) = parse_cache_to("type=local,dest=cache,tag=x,reset=true")
+    assert spec == CacheSpec("local", {"mode": "min", "dest": "cache", "tag": "x", "reset": "true"})
+    assert parse_cache_from("type=local,src=cache") == (CacheSpec("local", {"src": "cache"}),)
+    with pytest.raises(UsageError, match=r"cache_to: .*write type=local,dest=DIRECTORY"):
+        parse_cache_to("type=local,src=cache")
+    with pytest.raises(UsageError, match=r"cache_from: .*write type=local,src=DIRECTORY"):
+        parse_cache_from("type=local,dest=cache")
+    with pytest.raises(UsageError, match="reset='maybe' is not a truth value"):
+        parse_cache_to("type=local,dest=cache,reset=maybe")
+    with pytest.raises(UsageError, match="'local' alone says too little"):
+        parse_cache_to("local")
 
 
 def test_an_inline_cache_cannot_be_read_by_its_type() -> None:
