@@ -18,6 +18,7 @@ from pyllb._pb import content_pb2, timestamp_pb2
 from pyllb.rpc.status import Code, RpcError
 from pyllb.session.call import Call, Handler
 from pyllb.session.digest import is_digest
+from pyllb.session.fssync.packet import varint
 from pyllb.session.ingest import Ingest, Write
 from pyllb.session.layout import Layout
 from pyllb.session.unary import read_request
@@ -27,6 +28,7 @@ STORE = "buildkit-attachable-store-id"
 """The metadata key by which a call says which store it means."""
 
 _CHUNK = 1 << 20
+_DATA = b"\x12"  # the tag of ReadContentResponse.data
 _INFOS = 100  # in one message of List, as containerd does
 
 Request = TypeVar("Request", bound=Message)
@@ -205,7 +207,8 @@ def _send(call: Call, fd: int, begin: int, end: int) -> None:
         data = os.pread(fd, min(_CHUNK, end - position), position)
         if not data:
             raise RpcError(Code.DATA_LOSS, f"the blob ended at {position}, before {end}, while it was read")
-        call.send([content_pb2.ReadContentResponse(offset=position - begin, data=data).SerializeToString()])
+        head = content_pb2.ReadContentResponse(offset=position - begin).SerializeToString()
+        call.send([(head + _DATA + varint(len(data)), data)])  # the data itself is copied by nobody
         position += len(data)
 
 
