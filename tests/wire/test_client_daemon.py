@@ -28,6 +28,7 @@ from pyllb.errors import (
     SolveError,
     UnsupportedError,
 )
+from tests.layouts import add_image, layout_of, tagged, write_index
 
 CONTROL = "/moby.buildkit.v1.Control/"
 BRIDGE = "/moby.buildkit.v1.frontend.LLBBridge/"
@@ -177,6 +178,23 @@ def test_a_daemon_with_newer_calls_is_asked_those(daemon: Daemon, client: Client
     assert isinstance(request, gateway_pb2.ResolveSourceMetaRequest)
     assert request.Source.identifier == "docker-image://docker.io/library/app:latest"
     assert request.Platform.Architecture == "arm64"
+
+
+def test_an_image_of_an_oci_layout_is_asked_for_by_its_store(daemon: Daemon, client: Client, tmp_path: Path) -> None:
+    layout = layout_of(tmp_path / "layout").path
+    entry = add_image(layout, {"a": b"a"})
+    write_index(layout, tagged(entry, "1"))
+    daemon.llb_caps = (*daemon.llb_caps, "source.ocilayout")
+    node, ref = fs().oci_layout("layouts/x:1", store="base").run("true"), f"layouts/x:1@{entry['digest']}"
+    client.solve(node, oci_layouts={"base": layout})
+    old = daemon.one("LLBBridge/ResolveImageConfig")
+    assert isinstance(old, gateway_pb2.ResolveImageConfigRequest)
+    assert (old.Ref, old.ResolverType, old.StoreID) == (ref, 1, "base")
+    daemon.caps = (*daemon.caps, "source.metaresolver")
+    client.solve(node, oci_layouts={"base": layout})
+    new = daemon.one("LLBBridge/ResolveSourceMeta")
+    assert isinstance(new, gateway_pb2.ResolveSourceMetaRequest)
+    assert (new.Source.identifier, dict(new.Source.attrs)) == (f"oci-layout://{ref}", {"oci.store": "base"})
 
 
 def test_a_daemon_that_does_not_tell_its_capabilities_has_those_of_the_first(daemon: Daemon, client: Client) -> None:
