@@ -24,7 +24,7 @@ quickstart: $(VENV)/.ready
 
 test: $(VENV)/.ready lint
 	$(BIN)/python -m tests.testbed prepare
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile  # each of the two has a daemon and registries of its own
 
 unit: $(VENV)/.ready
 	$(BIN)/python -m pytest tests/unit tests/house tests/golden tests/wire

@@ -8,7 +8,9 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -216,10 +218,16 @@ def namesakes(name: str) -> list[Process]:
     return [of(int(path.parts[2])) for path in paths if f"caretaker\0{name}\0".encode() in path.read_bytes()]
 
 
-def test_the_command_leaves_one_running_and_stops_it(tmp_path: Path) -> None:
-    # A store of its own, whose artefacts are the shared ones: `down` stops all that run in a store.
-    (tmp_path / "artefacts").symlink_to(store.directory() / "artefacts")
-    env = {**os.environ, "PYLLB_TESTBED": str(tmp_path)}
+@pytest.fixture
+def own_store() -> Iterator[Path]:
+    """A store whose artefacts are the shared ones. Its name is short, for sockets are kept in it."""
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "artefacts").symlink_to(store.directory() / "artefacts")
+        yield Path(place)
+
+
+def test_the_command_leaves_one_running_and_stops_it(own_store: Path) -> None:
+    env = {**os.environ, "PYLLB_TESTBED": str(own_store)}  # its own, for `down` stops all that run in a store
     command = [sys.executable, "-m", "tests.testbed"]
     started = subprocess.run([*command, "up"], cwd=ROOT, env=env, check=True, capture_output=True, text=True)
     told = subprocess.run([*command, "env"], cwd=ROOT, env=env, check=True, capture_output=True, text=True)
@@ -228,7 +236,7 @@ def test_the_command_leaves_one_running_and_stops_it(tmp_path: Path) -> None:
     assert answers(variables["BUILDKIT_HOST"])
     subprocess.run([*command, "down"], cwd=ROOT, env=env, check=True, capture_output=True)
     assert not answers(variables["BUILDKIT_HOST"])
-    assert not list((tmp_path / "run").iterdir())
+    assert not list((own_store / "run").iterdir())
     none = subprocess.run([*command, "env"], cwd=ROOT, env=env, check=False, capture_output=True)
     assert none.returncode == 3
 
