@@ -44,7 +44,7 @@ def measure(side: Side, turn: int, env: Mapping[str, str]) -> Run:
 
 def spawn(
     command: Sequence[str], *, env: Mapping[str, str] | None = None, stdin: Path | None = None
-) -> tuple[Run, str]:
+) -> tuple[Run, bytes]:
     """Run a command by benchmarks/spawn.py: what it cost, and what it wrote to stdout. Its failure ends all."""
     with tempfile.NamedTemporaryFile("r") as report, (stdin or Path(os.devnull)).open("rb") as source:
         done = subprocess.run(
@@ -58,7 +58,7 @@ def spawn(
             text = done.stderr.decode(errors="replace")[-2000:]
             sys.exit(f"{shlex.join(command)} ended with {done.returncode}: {text}")
         wall, cpu, peak = map(float, report.read().split())
-    return Run(wall, cpu, peak / 1024), done.stdout.decode()
+    return Run(wall, cpu, peak / 1024), done.stdout
 
 
 def interleave(
