@@ -113,14 +113,14 @@ _NOTHING = _Asked()
 
 def _asked(op: Vertex) -> _Asked:
     if isinstance(op, ExecOp):
-        meta = op.meta
-        if not (op.secrets or op.ssh or op.devices) and (meta.network, meta.security) == ("sandbox", "sandbox"):
+        asks = op.meta.settings
+        if not (op.secrets or op.ssh or op.devices) and (asks.network, asks.security) == ("sandbox", "sandbox"):
             return _NOTHING  # as most, of which there may be many
         return _Asked(
             secrets=tuple(mount.id for mount in op.secrets if not mount.optional),
             ssh=tuple(mount.id for mount in op.ssh if not mount.optional),
             entitlements=_entitlements(
-                op, meta.network == "host", meta.security == "insecure", [name for name, _ in op.devices]
+                op, asks.network == "host", asks.security == "insecure", [name for name, _ in op.devices]
             ),
         )
     if isinstance(op, SourceOp):

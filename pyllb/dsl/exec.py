@@ -12,7 +12,7 @@ import attrs
 from pyllb.dsl import check
 from pyllb.dsl.state import NETWORKS, SECURITIES, State, a_hostname, a_ulimit, a_user, an_extra_host
 from pyllb.errors import MountError, OptionError, near
-from pyllb.ir.meta import Meta
+from pyllb.ir.meta import Meta, make_meta
 from pyllb.ir.mounts import (
     BindMount,
     CacheMount,
@@ -90,17 +90,19 @@ def exec_meta(
     """The state's meta with what one command has for itself laid over it."""
     if dir is not None:
         meta = meta.with_dir(check.text("dir", dir))
-    return attrs.evolve(
-        meta,
-        user=meta.user if user is None else a_user(user),
-        hostname=meta.hostname if hostname is None else a_hostname(hostname),
-        network=meta.network if network is None else check.choice("network", network, NETWORKS),
-        security=meta.security if security is None else check.choice("security", security, SECURITIES),
-        extra_hosts=meta.extra_hosts + tuple(an_extra_host(*pair) for pair in _items("extra_hosts", extra_hosts)),
-        ulimits=meta.ulimits + tuple(a_ulimit(name, *_limits(value)) for name, value in _items("ulimits", ulimits)),
-        cgroup_parent=meta.cgroup_parent if cgroup_parent is None else check.text("cgroup_parent", cgroup_parent),
-        shell=meta.shell if shell is None else _shell(shell),
+    known = meta.settings
+    settings = attrs.evolve(
+        known,
+        user=known.user if user is None else a_user(user),
+        hostname=known.hostname if hostname is None else a_hostname(hostname),
+        network=known.network if network is None else check.choice("network", network, NETWORKS),
+        security=known.security if security is None else check.choice("security", security, SECURITIES),
+        extra_hosts=known.extra_hosts + tuple(an_extra_host(*pair) for pair in _items("extra_hosts", extra_hosts)),
+        ulimits=known.ulimits + tuple(a_ulimit(name, *_limits(value)) for name, value in _items("ulimits", ulimits)),
+        cgroup_parent=known.cgroup_parent if cgroup_parent is None else check.text("cgroup_parent", cgroup_parent),
+        shell=known.shell if shell is None else _shell(shell),
     )
+    return make_meta(meta.env, settings)
 
 
 def _items(what: str, value: Mapping[str, check.T] | None) -> Iterable[tuple[str, check.T]]:
@@ -218,10 +220,8 @@ def find_mount(exec: ExecOp | None, target: str) -> BindMount:
     return found
 
 
-def exit_codes(codes: Sequence[int] | None) -> tuple[int, ...] | None:
-    """Exit codes that are no failure; None is only 0."""
-    if codes is None:
-        return None
+def exit_codes(codes: Sequence[int]) -> tuple[int, ...]:
+    """Exit codes that are no failure."""
     if isinstance(codes, str | int) or not isinstance(codes, Iterable):
         raise OptionError(f"ok_codes is {check.show(codes)}; write a list of numbers, [0, 1] say")
     found = tuple(check.integer("an exit code of ok_codes", code, 0, 255) for code in codes)
@@ -244,8 +244,8 @@ def _device(device: str | tuple[str, bool]) -> tuple[str, bool]:
     return check.text("the name of a device", device), False
 
 
-def a_proxy(value: ProxyEnv | None) -> ProxyEnv | None:
-    """The proxies of a command, None is none."""
-    if value is not None and not isinstance(value, ProxyEnv):
+def a_proxy(value: ProxyEnv) -> ProxyEnv:
+    """The proxies of a command."""
+    if not isinstance(value, ProxyEnv):
         raise OptionError(f"proxy is {check.show(value)}; write proxy(http='http://host:3128', ...)")
     return value

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-import attrs
-
 from pyllb.dsl import actions, check, exec
 from pyllb.dsl.constraints import NOTHING, constraints, named
-from pyllb.dsl.start import Started, with_platform
+from pyllb.dsl.start import Started, on_platform, with_platform
 from pyllb.errors import OptionError
 from pyllb.ir.files import Chain, FileAction
 from pyllb.ir.meta import EMPTY_META
 from pyllb.ir.mounts import Mount
 from pyllb.ir.ops import FileOp, Output, made_for, make_exec, make_output
+from pyllb.ir.record import constructor
 from pyllb.ir.site import here
 
 if TYPE_CHECKING:
@@ -101,21 +100,23 @@ class FS(Started):
                 resources=resources,
             )
         )
-        placed, secrets, ssh = exec.exec_mounts(self, mounts, check.flag("readonly_root", readonly_root))
+        if readonly_root is not False:
+            check.flag("readonly_root", readonly_root)
+        placed, secrets, ssh = exec.exec_mounts(self, mounts, readonly_root)
         op = make_exec(
-            args=exec.command_args(command, meta.shell),
+            args=exec.command_args(command, meta.settings.shell),
             meta=meta,
             mounts=placed,
             secrets=secrets,
             ssh=ssh,
-            ok_codes=exec.exit_codes(ok_codes),
-            proxy=exec.a_proxy(proxy),
+            ok_codes=None if ok_codes is None else exec.exit_codes(ok_codes),
+            proxy=None if proxy is None else exec.a_proxy(proxy),
             devices=exec.cdi_devices(devices) if devices else (),
             constraints=options,
             site=here(),
         )
         output = self.output if readonly_root else make_output(op)  # the root sorts first, so its result is number 0
-        return FS(output, with_platform(self.meta, output), self.spec, op)
+        return make_fs(output, with_platform(self.meta, output), self.spec, op)
 
     def mount(self, target: str) -> FS:
         """The changed filesystem of the bind mount at target, of the `run` this is the result of.
@@ -257,8 +258,8 @@ class FS(Started):
             raise OptionError(f"reset is given {check.show(other)}; write a filesystem")
         own = None if self.output is None else made_for(self.output.vertex)
         if own is None:
-            return FS(self.output, attrs.evolve(other.meta, dirs=("/",)), other.spec)
-        return FS(self.output, attrs.evolve(other.meta, platform=own.normalized()), other.spec)
+            return FS(self.output, other.meta.with_dir("/"), other.spec)
+        return FS(self.output, on_platform(other.meta, own.normalized()), other.spec)
 
     def requires(
         self,
@@ -347,6 +348,9 @@ class FS(Started):
 
 
 _EMPTY = FS(None, EMPTY_META)
+
+
+make_fs = constructor(FS)
 
 
 def fs() -> FS:

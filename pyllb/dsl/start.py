@@ -12,7 +12,7 @@ from pyllb.dsl.config import Configured
 from pyllb.dsl.constraints import constraints
 from pyllb.dsl.state import State
 from pyllb.errors import OptionError
-from pyllb.ir.meta import Meta
+from pyllb.ir.meta import Meta, make_meta
 from pyllb.ir.ops import ExecOp, Output, SourceOp
 from pyllb.ir.site import here
 
@@ -73,7 +73,7 @@ class Started(Configured):
             internal=internal,
             resolve_digest=resolve_digest,
         )
-        return self._source(op, attrs.evolve(self.meta, image=op, platform=None))
+        return self._source(op, self._on_image(op))
 
     def local(
         self,
@@ -294,7 +294,7 @@ class Started(Configured):
             "oci_layout", platform, filters, name, description, ignore_cache, export_cache, group
         )
         op = oci_layout_op(ref, options, here(), store=store, session=session, layer_limit=layer_limit)
-        meta = self.meta if op.image is None else attrs.evolve(self.meta, image=op, platform=None)
+        meta = self.meta if op.image is None else self._on_image(op)
         return self._source(op, meta)
 
     def image_blob(
@@ -396,8 +396,8 @@ class Started(Configured):
         if isinstance(definition, State) or not hasattr(definition, "output"):
             raise OptionError(f"definition is {check.show(definition)}; write Definition.from_bytes(data)")
         self._nothing_yet("definition")
-        platform = definition.meta.platform
-        meta = self.meta if platform is None else attrs.evolve(self.meta, platform=platform)
+        platform = definition.meta.settings.platform
+        meta = self.meta if platform is None else on_platform(self.meta, platform)
         return self.__class__(definition.output, meta, self.spec)
 
     def _nothing_yet(self, method: str) -> None:
@@ -417,7 +417,7 @@ class Started(Configured):
     ) -> Constraints:
         self._nothing_yet(method)
         return constraints(
-            platform=self.meta.platform if platform is None else platform,
+            platform=self.meta.settings.platform if platform is None else platform,
             filters=filters,
             name=name,
             description=description,
@@ -426,9 +426,19 @@ class Started(Configured):
             group=group,
         )
 
+    def _on_image(self, op: SourceOp) -> Meta:
+        """The meta of a filesystem that begins with an image, whose own platform is its config's to say."""
+        return make_meta(self.meta.env, attrs.evolve(self.meta.settings, image=op, platform=None))
+
     def _source(self, op: SourceOp, meta: Meta) -> Self:
         output = Output(op)
         return self.__class__(output, with_platform(meta, output), self.spec)
+
+
+def on_platform(meta: Meta, platform: Platform) -> Meta:
+    """This meta with another platform."""
+    settings = meta.settings
+    return meta if platform == settings.platform else make_meta(meta.env, attrs.evolve(settings, platform=platform))
 
 
 def with_platform(meta: Meta, output: Output | None) -> Meta:
@@ -437,7 +447,7 @@ def with_platform(meta: Meta, output: Output | None) -> Meta:
     An image's platform stays with the image: it lies under the one that the image's config says.
     """
     platform = None if output is None else _handed_on(output.vertex)
-    return meta if platform is None or platform == meta.platform else attrs.evolve(meta, platform=platform)
+    return meta if platform is None else on_platform(meta, platform)
 
 
 def _handed_on(vertex: Vertex) -> Platform | None:

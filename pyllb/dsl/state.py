@@ -11,7 +11,7 @@ from pyllb.dsl import check
 from pyllb.dsl.constraints import a_platform
 from pyllb.errors import OptionError
 from pyllb.ir.image import EMPTY_SPEC, ImageSpec
-from pyllb.ir.meta import EMPTY_META, Meta, Network, Security, Ulimit
+from pyllb.ir.meta import EMPTY_META, Meta, Network, Security, Settings, Ulimit, make_meta
 from pyllb.ir.ops import DiffOp, ExecOp, FileOp, MergeOp, Output, SourceOp, Vertex
 
 if TYPE_CHECKING:
@@ -67,28 +67,29 @@ class State:
 
         Raises OptionError. LLB: Meta.user. Mirrors client/llb State.User (BuildKit 0.33.1).
         """
-        return self._with_meta(attrs.evolve(self.meta, user=a_user(user)))
+        return self._with_settings(attrs.evolve(self.meta.settings, user=a_user(user)))
 
     def hostname(self, name: str) -> Self:
         """Set the host name that the commands to come see.
 
         Raises OptionError. LLB: Meta.hostname. Mirrors client/llb State.Hostname (BuildKit 0.33.1).
         """
-        return self._with_meta(attrs.evolve(self.meta, hostname=a_hostname(name)))
+        return self._with_settings(attrs.evolve(self.meta.settings, hostname=a_hostname(name)))
 
     def network(self, mode: Network) -> Self:
         """Set the network of the commands to come: "sandbox", "host" (the daemon must allow it) or "none".
 
         Raises OptionError. LLB: ExecOp.network. Mirrors client/llb State.Network (BuildKit 0.33.1).
         """
-        return self._with_meta(attrs.evolve(self.meta, network=check.choice("network", mode, NETWORKS)))
+        return self._with_settings(attrs.evolve(self.meta.settings, network=check.choice("network", mode, NETWORKS)))
 
     def security(self, mode: Security) -> Self:
         """Set the privileges of the commands to come: "sandbox", or "insecure", which the daemon must allow.
 
         Raises OptionError. LLB: ExecOp.security. Mirrors client/llb State.Security (BuildKit 0.33.1).
         """
-        return self._with_meta(attrs.evolve(self.meta, security=check.choice("security", mode, SECURITIES)))
+        chosen = check.choice("security", mode, SECURITIES)
+        return self._with_settings(attrs.evolve(self.meta.settings, security=chosen))
 
     def ulimit(self, name: str, soft: int, hard: int | None = None) -> Self:
         """Add a resource limit to the commands to come.
@@ -98,22 +99,22 @@ class State:
         LLB: Meta.ulimit. Mirrors client/llb State.AddUlimit (BuildKit 0.33.1).
         """
         limit = a_ulimit(name, soft, soft if hard is None else hard)
-        return self._with_meta(attrs.evolve(self.meta, ulimits=(*self.meta.ulimits, limit)))
+        return self._with_settings(attrs.evolve(self.meta.settings, ulimits=(*self.meta.settings.ulimits, limit)))
 
     def extra_host(self, host: str, ip: str) -> Self:
         """Add a line to /etc/hosts for the commands to come.
 
         Raises OptionError. LLB: Meta.extraHosts. Mirrors client/llb State.AddExtraHost (BuildKit 0.33.1).
         """
-        pair = an_extra_host(host, ip)
-        return self._with_meta(attrs.evolve(self.meta, extra_hosts=(*self.meta.extra_hosts, pair)))
+        hosts = (*self.meta.settings.extra_hosts, an_extra_host(host, ip))
+        return self._with_settings(attrs.evolve(self.meta.settings, extra_hosts=hosts))
 
     def cgroup_parent(self, path: str) -> Self:
         """Set the cgroup under which the commands to come run.
 
         Raises OptionError. LLB: Meta.cgroupParent. Mirrors client/llb State.WithCgroupParent (BuildKit 0.33.1).
         """
-        return self._with_meta(attrs.evolve(self.meta, cgroup_parent=check.text("cgroup_parent", path)))
+        return self._with_settings(attrs.evolve(self.meta.settings, cgroup_parent=check.text("cgroup_parent", path)))
 
     def platform(self, platform: str | Platform) -> Self:
         """Set the platform of the sources and commands to come, "linux/arm64" say.
@@ -122,7 +123,7 @@ class State:
         """
         if platform is None:
             raise OptionError("platform is None; write 'linux/arm64', say")
-        return self._with_meta(attrs.evolve(self.meta, platform=a_platform(platform)))
+        return self._with_settings(attrs.evolve(self.meta.settings, platform=a_platform(platform)))
 
     def shell(self, *argv: str) -> Self:
         """Set what runs the commands to come that are one string: `shell("/bin/bash", "-euo", "pipefail", "-c")`.
@@ -130,7 +131,10 @@ class State:
         The string becomes the last argument. Raises OptionError. Image config: Shell, unless it is the usual
         `/bin/sh -c`.
         """
-        return self._with_meta(attrs.evolve(self.meta, shell=check.argv("shell", argv)))
+        return self._with_settings(attrs.evolve(self.meta.settings, shell=check.argv("shell", argv)))
+
+    def _with_settings(self, settings: Settings) -> Self:
+        return self._with_meta(make_meta(self.meta.env, settings))
 
     def _with_meta(self, meta: Meta) -> Self:
         return self.__class__(self.output, meta, self.spec, self.exec)
@@ -159,7 +163,8 @@ def _describe(vertex: Vertex) -> str:
         case SourceOp():
             text = vertex.identifier
         case ExecOp():
-            text = f"exec {vertex.args[-1] if vertex.args[:-1] == vertex.meta.shell else ' '.join(vertex.args)!r}"
+            by_shell = vertex.args[:-1] == vertex.meta.settings.shell
+            text = f"exec {vertex.args[-1] if by_shell else ' '.join(vertex.args)!r}"
         case FileOp():
             text = "file " + ", ".join(type(action).__name__.lower() for action in vertex.actions)
         case MergeOp():

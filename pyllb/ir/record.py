@@ -22,7 +22,9 @@ def constructor(cls: Callable[P, T]) -> Callable[P, T]:
     assert isinstance(cls, type)
     fields: tuple[attrs.Attribute[object], ...] = attrs.fields(cls)
     assert all(_plain(field) for field in fields), cls
-    opened = type(cls.__name__, cls.__bases__, {"__slots__": cls.__slots__})  # type: ignore[attr-defined]
+    # A base may be frozen too, and refuse what is set.
+    body = {"__slots__": vars(cls)["__slots__"], "__setattr__": object.__setattr__}
+    opened = type(cls.__name__, cls.__bases__, body)
     values: dict[str, object] = {"opened": opened, "closed": cls}
     values |= {f"default_{field.name}": field.default for field in fields if field.default is not attrs.NOTHING}
     parameters = [f"{f.name}=default_{f.name}" if f"default_{f.name}" in values else f.name for f in fields]

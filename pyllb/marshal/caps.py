@@ -29,14 +29,14 @@ def exec_caps(op: ExecOp) -> tuple[str, ...]:
                 caps.append("exec.mount.bind")
         else:
             caps += _mount_caps(mount)
-    meta = op.meta
+    settings = op.meta.settings
     if op.secrets or op.ssh or op.devices or op.proxy or op.ok_codes is not None or op.constraints.resources:
         caps += _rare_caps(op)
-    if meta.ulimits:
+    if settings.ulimits:
         caps.append("exec.meta.ulimit")
-    if meta.network != "sandbox":
+    if settings.network != "sandbox":
         caps.append("exec.meta.network")
-    if meta.security != "sandbox":
+    if settings.security != "sandbox":
         caps.append("exec.meta.security")
     return tuple(caps)
 

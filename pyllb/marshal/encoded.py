@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyllb.errors import DefinitionError
 from pyllb.ir.constraints import Constraints
-from pyllb.ir.meta import Meta
+from pyllb.ir.meta import Meta, Settings
 from pyllb.ir.ops import Output
 from pyllb.ir.rare import EncodedOp
 
@@ -29,7 +29,7 @@ def encoded_output(definition: Definition) -> Output | None:
 def encoded_meta(definition: Definition) -> Meta:
     """The values of a definition's result: the platform of the op that made it, and no others."""
     platform = definition.vertex(definition.digest).platform if definition.ops else None
-    return Meta(platform=None if platform is None else platform.normalized())
+    return Meta((), Settings(platform=None if platform is None else platform.normalized()))
 
 
 def _vertices(definition: Definition, root: str) -> dict[str, EncodedOp]:

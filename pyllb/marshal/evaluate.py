@@ -45,17 +45,19 @@ class Evaluator(Shown):
         return meta.env if config is None else overlay(config.env, meta.env)
 
     def _config(self, meta: Meta) -> ImageConfig | None:
-        return self.configs.get(meta.image) if self.configs and meta.image is not None else None
+        image = meta.settings.image
+        return self.configs.get(image) if self.configs and image is not None else None
 
 
 def evaluate(meta: Meta, config: ImageConfig | None) -> Evaluated:
     """The values of meta laid over the config of the image under it."""
-    asked = None if meta.image is None else meta.image.constraints.platform
+    settings = meta.settings
+    asked = None if settings.image is None else settings.image.constraints.platform
     if config is None:
-        return Evaluated(meta.env, join("/", meta.dirs), meta.user or "", meta.platform or asked)
-    user = config.user if meta.user is None else meta.user
-    platform = meta.platform or config.platform or asked
-    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *meta.dirs)), user, platform)
+        return Evaluated(meta.env, join("/", settings.dirs), settings.user or "", settings.platform or asked)
+    user = config.user if settings.user is None else settings.user
+    platform = settings.platform or config.platform or asked
+    return Evaluated(overlay(config.env, meta.env), join("/", (config.dir, *settings.dirs)), user, platform)
 
 
 def overlay(under: tuple[tuple[str, str], ...], over: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:

@@ -7,7 +7,7 @@ from typing import TypeVar
 import attrs
 
 from pyllb.errors import MountError, OptionError
-from pyllb.ir.meta import Meta
+from pyllb.ir.meta import Meta, Settings
 from pyllb.ir.mounts import BindMount, CacheMount, PlacedMount, SecretMount, SshMount, TmpfsMount
 from pyllb.ir.ops import ExecOp, ProxyEnv
 from pyllb.ir.platform import Platform
@@ -46,7 +46,7 @@ class ExecEncoder(Shown):
     platform: Platform
     add_path: bool = False
     _metas: dict[int, tuple[bytes, _Shared]] = attrs.field(factory=dict, init=False)
-    _shared: dict[tuple[object, ...], _Shared] = attrs.field(factory=dict, init=False)
+    _shared: dict[int, _Shared] = attrs.field(factory=dict, init=False)
     _mounts: dict[tuple[object, ...], bytes] = attrs.field(factory=dict, init=False)
     _envs: dict[tuple[tuple[str, str], ...], bytes] = attrs.field(factory=dict, init=False)
     _words: dict[tuple[str, ...], bytes] = attrs.field(factory=dict, init=False)
@@ -80,15 +80,14 @@ class ExecEncoder(Shown):
         return b"".join((b"\x0a", varint(len(meta)), meta, *parts)), platform
 
     def _meta(self, meta: Meta) -> tuple[bytes, _Shared]:
-        """The env of a meta, and the rest of it, which most often differs in nothing from the meta before."""
-        process = meta.dirs, meta.user, meta.network, meta.security, meta.hostname, meta.extra_hosts, meta.ulimits
-        known = meta.image, meta.platform, meta.cgroup_parent, process
-        shared = self._shared.get(known)
+        """The env of a meta, and the rest of it, which is nearly always that of the meta before."""
+        settings = meta.settings
+        shared = self._shared.get(id(settings))
         if shared is None:
             state = self.evaluator.of(meta)
             dir_user = text(b"\x1a", state.dir) + text(b"\x22", state.user)
             platform = encode_platform(state.platform or self.platform)
-            shared = self._shared[known] = dir_user, _rest(meta), _modes(meta), platform
+            shared = _keep(self._shared, id(settings), (dir_user, _rest(settings), _modes(settings), platform))
         return self._env(self.evaluator.env(meta)), shared
 
     def _env(self, pairs: tuple[tuple[str, str], ...]) -> bytes:
@@ -168,25 +167,25 @@ def _keep(cache: dict[K, V], key: K, value: V) -> V:
     return value
 
 
-def _rest(meta: Meta) -> bytes:
-    if not (meta.extra_hosts or meta.hostname or meta.ulimits or meta.cgroup_parent):
+def _rest(settings: Settings) -> bytes:
+    if not (settings.extra_hosts or settings.hostname or settings.ulimits or settings.cgroup_parent):
         return _REMOVE_STUBS
     return b"".join(
         (
-            *(message(b"\x32", text(b"\x0a", host) + text(b"\x12", ip)) for host, ip in meta.extra_hosts),
-            text(b"\x3a", meta.hostname),
+            *(message(b"\x32", text(b"\x0a", host) + text(b"\x12", ip)) for host, ip in settings.extra_hosts),
+            text(b"\x3a", settings.hostname),
             *(
                 message(b"\x4a", text(b"\x0a", u.name) + integer(b"\x10", u.soft) + integer(b"\x18", u.hard))
-                for u in meta.ulimits
+                for u in settings.ulimits
             ),
-            text(b"\x52", meta.cgroup_parent),
+            text(b"\x52", settings.cgroup_parent),
             _REMOVE_STUBS,
         )
     )
 
 
-def _modes(meta: Meta) -> bytes:
-    return integer(b"\x18", _NETWORK[meta.network]) + integer(b"\x20", _SECURITY[meta.security])
+def _modes(settings: Settings) -> bytes:
+    return integer(b"\x18", _NETWORK[settings.network]) + integer(b"\x20", _SECURITY[settings.security])
 
 
 def _proxy(proxy: ProxyEnv) -> bytes:

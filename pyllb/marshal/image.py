@@ -39,8 +39,8 @@ def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platfor
     _platform(top, target)
     top["config"] = inner
     top["rootfs"] = {"type": "layers", "diff_ids": []}
-    if node.meta.shell != DEFAULT_SHELL:
-        inner["Shell"] = list(node.meta.shell)
+    if node.meta.settings.shell != DEFAULT_SHELL:
+        inner["Shell"] = list(node.meta.settings.shell)
     if node.spec.author:
         top["author"] = node.spec.author
     if node.spec.created is not None:
@@ -59,10 +59,10 @@ def _process(config: dict[str, JSON], meta: Meta, base: ImageConfig | None, stat
         env = overlay((("PATH", DEFAULT_PATH),), env)
     if base is None or env != base.env:
         _put(config, "Env", [f"{name}={value}" for name, value in env])
-    if base is None or meta.dirs:
+    if base is None or meta.settings.dirs:
         config["WorkingDir"] = state.dir
-    if meta.user is not None:
-        _put(config, "User", meta.user)
+    if meta.settings.user is not None:
+        _put(config, "User", meta.settings.user)
 
 
 def _spec(config: dict[str, JSON], spec: ImageSpec) -> None:

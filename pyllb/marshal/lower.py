@@ -104,7 +104,8 @@ def lower(
     )
     definition = emitter.definition(vertices, node.output)
     says = bool(vertices) or node.spec != EMPTY_SPEC
-    config = configs.get(node.meta.image) if node.meta.image is not None else None
+    image = node.meta.settings.image
+    config = configs.get(image) if image is not None else None
     return Lowered(
         definition=definition,
         locals=_locals(vertices, read_text),
@@ -126,9 +127,10 @@ def _images(node: Node, vertices: Iterable[Vertex]) -> dict[SourceOp, None]:
             continue
         else:
             continue
-        images.update((meta.image, None) for meta in metas if meta.image is not None)
-    if node.meta.image is not None:
-        images[node.meta.image] = None
+        found = (meta.settings.image for meta in metas)
+        images.update((image, None) for image in found if image is not None)
+    if node.meta.settings.image is not None:
+        images[node.meta.settings.image] = None
     return images
 
 

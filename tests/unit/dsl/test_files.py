@@ -70,7 +70,7 @@ def test_a_chain_is_copied_from_within_the_op() -> None:
     action = _op(state).actions[0]
     assert isinstance(action, Copy)
     assert action.source is made
-    assert action.source.meta.dirs == ("/s",)
+    assert action.source.meta.settings.dirs == ("/s",)
     assert _op(state).inputs() == (BASE.output, SRC.output) or _op(state).inputs() == (SRC.output, BASE.output)
 
 

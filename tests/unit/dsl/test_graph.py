@@ -68,9 +68,9 @@ def test_a_definition_in_a_file_is_solved_with_the_values_of_its_filesystem() ->
 def test_a_filesystem_that_is_reset_has_the_values_of_another() -> None:
     other = image("a", platform="linux/arm64").env(A="1").dir("/w").label("l", "1")
     made = image("b").env(B="1").reset(other)
-    assert (made.meta.env, made.meta.dirs, made.spec) == ((("A", "1"),), ("/",), other.spec)
-    assert made.meta.platform == other.meta.platform
-    named = image("b", platform="linux/386").reset(other).meta
+    assert (made.meta.env, made.meta.settings.dirs, made.spec) == ((("A", "1"),), ("/",), other.spec)
+    assert made.meta.settings.platform == other.meta.settings.platform
+    named = image("b", platform="linux/386").reset(other).meta.settings
     assert (named.dirs, str(named.platform)) == (("/w",), "linux/386")
 
 

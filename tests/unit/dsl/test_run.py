@@ -107,11 +107,12 @@ def test_what_is_given_to_run_is_for_that_command_alone() -> None:
 
     meta = _exec(ran).meta
     assert meta.env == (("A", "1"), ("B", "2"))
-    assert meta.dirs == ("/w", "sub")
-    assert (meta.user, meta.hostname, meta.network, meta.security) == ("1000", "h", "none", "insecure")
-    assert meta.extra_hosts == (("a", "1.2.3.4"), ("b", "1.2.3.5"))
-    assert meta.ulimits == (Ulimit("nofile", 1, 2), Ulimit("core", 0, 0), Ulimit("nproc", 5, -1))
-    assert meta.cgroup_parent == "/c"
+    assert meta.settings.dirs == ("/w", "sub")
+    settings = meta.settings
+    assert (settings.user, settings.hostname, settings.network, settings.security) == ("1000", "h", "none", "insecure")
+    assert meta.settings.extra_hosts == (("a", "1.2.3.4"), ("b", "1.2.3.5"))
+    assert meta.settings.ulimits == (Ulimit("nofile", 1, 2), Ulimit("core", 0, 0), Ulimit("nproc", 5, -1))
+    assert meta.settings.cgroup_parent == "/c"
     assert ran.meta is state.meta
 
 
@@ -145,7 +146,7 @@ def test_the_options_of_a_vertex_are_its_constraints() -> None:
     assert op.ok_codes == (0, 1)
     assert op.proxy == ProxyEnv(http_proxy="http://p", no_proxy="x")
     assert op.devices == (("a/b=c", False), ("d/e=f", True))
-    assert ran.meta.platform == Platform("linux", "arm64")  # as Go's outputs hand it on
+    assert ran.meta.settings.platform == Platform("linux", "arm64")  # as Go's outputs hand it on
 
 
 def test_a_changed_mount_is_a_filesystem_with_the_values_of_what_was_mounted() -> None:
@@ -266,7 +267,7 @@ def test_members_of_an_enum_of_text_or_numbers_count_as_their_values() -> None:
 
     op = _exec(ran)
     assert (f"{op.args[0]}", [f"{k}={v}" for k, v in op.meta.env]) == ("value", ["NAME=value"])
-    assert (op.meta.network, f"{op.ok_codes}", f"{op.mounts[1]}"[:80]) == (
+    assert (op.meta.settings.network, f"{op.ok_codes}", f"{op.mounts[1]}"[:80]) == (
         "host",
         "(3,)",
         "CacheMount(target='/root/.cache/pip', id='pip', sharing='shared', selector='', r",

@@ -340,29 +340,29 @@ def test_the_state_set_before_a_source_stays_and_its_platform_is_the_sources() -
     state = pyllb.fs().env(A="1").dir("/w").user("u").platform("arm64").label("l", "v").image("a")
 
     assert state.meta.env == (("A", "1"),)
-    assert (state.meta.dirs, state.meta.user) == (("/w",), "u")
+    assert (state.meta.settings.dirs, state.meta.settings.user) == (("/w",), "u")
     assert state.spec.labels == (("l", "v"),)
     assert _op(state).constraints.platform == Platform("linux", "arm64")
-    assert state.meta.image is _op(state)
+    assert state.meta.settings.image is _op(state)
 
 
 def test_a_source_with_a_platform_hands_it_on() -> None:
     state = pyllb.git("host/n", platform="linux/arm/v6")
 
-    assert state.meta.platform == Platform("linux", "arm", "v6")
-    assert pyllb.git("host/n").meta.platform is None
+    assert state.meta.settings.platform == Platform("linux", "arm", "v6")
+    assert pyllb.git("host/n").meta.settings.platform is None
 
 
 def test_an_image_keeps_its_platform_under_the_one_of_its_config() -> None:
     state = pyllb.fs().platform("linux/arm64").image("a")
 
-    assert state.meta.platform is None
+    assert state.meta.settings.platform is None
     assert _op(state).constraints.platform == Platform("linux", "arm64")
 
 
 def test_only_an_image_lies_under_the_state() -> None:
-    assert pyllb.git("host/n").meta.image is None
-    assert pyllb.local(".").meta.image is None
+    assert pyllb.git("host/n").meta.settings.image is None
+    assert pyllb.local(".").meta.settings.image is None
 
 
 def test_a_local_source_of_another_session_has_no_directory_here() -> None:

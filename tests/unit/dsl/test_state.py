@@ -53,10 +53,11 @@ def test_every_method_returns_a_new_state_and_leaves_the_old_one() -> None:
 
     assert base.meta.env == ()
     assert base.output is changed.output
-    meta = changed.meta
-    assert (meta.env, meta.dirs, meta.user, meta.hostname) == ((("A", "1"),), ("/w",), "u", "h")
-    assert (meta.network, meta.security, meta.cgroup_parent, meta.shell) == ("none", "insecure", "/c", ("sh", "-c"))
-    assert str(meta.platform) == "linux/arm64"
+    meta, settings = changed.meta, changed.meta.settings
+    assert (meta.env, settings.dirs, settings.user, settings.hostname) == ((("A", "1"),), ("/w",), "u", "h")
+    assert (settings.network, settings.security, settings.cgroup_parent) == ("none", "insecure", "/c")
+    assert settings.shell == ("sh", "-c")
+    assert str(meta.settings.platform) == "linux/arm64"
 
 
 def test_the_image_config_is_collected() -> None:

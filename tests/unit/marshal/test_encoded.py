@@ -66,7 +66,7 @@ def test_ops_metadata_result_and_platform_of_every_kind_stay(node: pyllb.FS) -> 
     assert (back.ops, back.metadata, back.source, back.digest) == (made.ops, made.metadata, made.source, made.digest)
     again(made).check()
     vertex = made.vertex(made.digest) if made.ops else None
-    assert state.meta.platform == (vertex.platform if vertex else None)
+    assert state.meta.settings.platform == (vertex.platform if vertex else None)
 
 
 def test_what_is_read_by_several_is_one_vertex() -> None:
@@ -110,12 +110,11 @@ def test_without_a_source_map_its_lines_are_left_out_too() -> None:
 def test_its_values_are_those_of_the_state_and_the_platform_of_its_result() -> None:
     made = again(lowered(BUILT).definition)
     state = pyllb.fs().env(A="1").label("l", "1").definition(made)
-    assert state.meta.platform == Platform("linux", "arm64")
+    assert state.meta.settings.platform == Platform("linux", "arm64")
     assert (state.meta.env, state.spec.labels) == ((("A", "1"),), (("l", "1"),))
     assert repr(state) == "<FS make it>"
-    assert pyllb.fs().platform("linux/386").definition(again(lowered(pyllb.local(".")).definition)).meta.platform == (
-        Platform("linux", "386")
-    )
+    kept = pyllb.fs().platform("linux/386").definition(again(lowered(pyllb.local(".")).definition))
+    assert kept.meta.settings.platform == Platform("linux", "386")
 
 
 def test_one_that_is_empty_is_an_empty_filesystem() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyllb.ir.constraints import Constraints
 from pyllb.ir.image import ImageConfig
-from pyllb.ir.meta import Meta
+from pyllb.ir.meta import Meta, Settings
 from pyllb.ir.ops import ImageSource, SourceOp
 from pyllb.ir.platform import Platform
 from pyllb.marshal.evaluate import clean, evaluate, join, overlay
@@ -48,13 +48,13 @@ def test_an_absolute_directory_is_kept_as_it_is_written_and_a_relative_one_is_jo
 
 
 def test_a_config_lies_under_the_values_of_the_state() -> None:
-    found = evaluate(Meta(env=(("C", "3"), ("A", "4")), dirs=("src",)), CONFIG)
+    found = evaluate(Meta((("C", "3"), ("A", "4")), Settings(dirs=("src",))), CONFIG)
     assert found.env == (("B", "2"), ("C", "3"), ("A", "4"))
     assert (found.dir, found.user, found.platform) == ("/app/src", "1000", Platform("linux", "arm64"))
 
 
 def test_the_values_of_the_state_win_over_the_config() -> None:
-    found = evaluate(Meta(dirs=("/x",), user="", platform=Platform("linux", "s390x")), CONFIG)
+    found = evaluate(Meta((), Settings(dirs=("/x",), user="", platform=Platform("linux", "s390x"))), CONFIG)
     assert (found.dir, found.user, found.platform) == ("/x", "", Platform("linux", "s390x"))
 
 
@@ -62,8 +62,8 @@ def test_the_config_says_more_of_a_platform_than_what_the_image_was_asked_for() 
     asked = Platform("windows", "amd64")
     source = SourceOp(identifier="x", image=ImageSource("x"), constraints=Constraints(platform=asked))
     config = ImageConfig({}, (), "", "", Platform("windows", "amd64", "", "10.0"))
-    assert evaluate(Meta(image=source), config).platform == config.platform
-    assert evaluate(Meta(image=source), None).platform == asked
+    assert evaluate(Meta((), Settings(image=source)), config).platform == config.platform
+    assert evaluate(Meta((), Settings(image=source)), None).platform == asked
 
 
 def test_without_a_config_the_directory_is_the_root_and_the_platform_is_left_open() -> None:
