@@ -88,8 +88,16 @@ class Transfers:
     def buildctl(self, *flags: str) -> list[str]:
         return [str(self.testbed.buildctl), "--addr", self.testbed.address, "build", "--progress=quiet", *flags]
 
-    def compare(self, ours: Side, theirs: Side) -> dict[str, list[Run]]:
-        return interleave([ours, theirs], self.repeats, self.env(), self._clear)
+    def compare(self, ours: Side, theirs: Side, *, forget: bool = False) -> dict[str, list[Run]]:
+        """forget: the daemon drops what it was sent after each run, or ten GiB would lie in memory at the end."""
+        between = self._forget if forget else self._clear
+        return interleave([ours, theirs], self.repeats, self.env(), between)
+
+    def _forget(self) -> None:
+        self._clear()
+        prune = ["prune", "--filter", "type==source.local"]
+        address = ["--addr", self.testbed.address]
+        subprocess.run([str(self.testbed.buildctl), *address, *prune], stdout=subprocess.DEVNULL, check=True)
 
     def _clear(self) -> None:
         """Remove what came out, and wait for the disk: no run pays for what the daemon wrote in the one before."""
@@ -126,6 +134,7 @@ class Transfers:
         return self.compare(
             Side("pyllb", lambda turn: self.solve("send", *key("pyllb", turn))),
             Side("buildctl", lambda turn: self.buildctl("--local", f"context={path}"), lambda turn: llb[turn]),
+            forget=new,
         )
 
     def receive(self, target: str, output: str) -> dict[str, list[Run]]:
