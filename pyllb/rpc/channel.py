@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from pyllb.rpc.framing import FramingError, framed
 from pyllb.rpc.http2 import (
@@ -25,7 +25,7 @@ from pyllb.rpc.status import CallCancelled, Code, RpcError, outcome
 Callbacks = list[Callable[[], object]]
 
 # What an RST_STREAM says, as gRPC over HTTP/2 maps it; any other code is INTERNAL.
-_RESETS = {
+_RESETS: Mapping[int, Code] = {
     ErrorCode.REFUSED_STREAM: Code.UNAVAILABLE,
     ErrorCode.CANCEL: Code.CANCELLED,
     ErrorCode.ENHANCE_YOUR_CALM: Code.RESOURCE_EXHAUSTED,
@@ -120,7 +120,7 @@ class Channel:
         if isinstance(event, HeadersReceived):
             return self._on_headers(call, event)
         if isinstance(event, StreamReset):
-            code = _RESETS.get(ErrorCode(event.code), Code.INTERNAL) if event.code in set(ErrorCode) else Code.INTERNAL
+            code = _RESETS.get(event.code, Code.INTERNAL)
             return call.end(RpcError(code, f"the daemon reset the call (HTTP/2 error {event.code})"))
         assert isinstance(event, StreamEnded)
         return call.end(RpcError(Code.INTERNAL, "the answer ended without a status"))

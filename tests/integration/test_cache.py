@@ -137,7 +137,7 @@ def test_a_local_cache_that_cannot_be_is_told_before_the_build(client: Client, t
     ):
         key = "dest" if option == "cache_to" else "src"
         with pytest.raises(UsageError, match=message):
-            client.solve(fs(), **{option: f"type=local,{key}={tmp_path}/{place}"})  # type: ignore[arg-type]
+            client.solve(fs(), **{option: f"type=local,{key}={tmp_path}/{place}"})  # type: ignore[arg-type]  # the option is a parameter
 
 
 def test_max_keeps_every_step_beside_the_image(testbed: Testbed, own: Client, nonce: str) -> None:

@@ -19,7 +19,7 @@ from tests.integration.effects import BUSYBOX, case, fails, files, fresh, said
 
 def step(command: str, base: FS = BUSYBOX, **options: object) -> FS:
     """A command that has not run before."""
-    return base.run(fresh(command), **options)  # type: ignore[arg-type]
+    return base.run(fresh(command), **options)  # type: ignore[arg-type]  # options of any kind, by name
 
 
 def limit(first: str, second: str) -> str:

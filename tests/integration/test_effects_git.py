@@ -187,7 +187,7 @@ def test_a_private_repository(
 ) -> None:
     repository.site.password = CREDENTIALS
     try:
-        node = fs().git(repository.url, ref="old", **options)  # type: ignore[arg-type]
+        node = fs().git(repository.url, ref="old", **options)  # type: ignore[arg-type]  # options of any kind, by name
         assert files(client, node, secrets=secrets) == FIRST_FILES
         with fails("(?i)auth|username|credentials|401|could not read"):
             client.solve(node)

@@ -19,7 +19,7 @@ SOURCE = fs().file(mkdir("/sub"), mkfile("/a", "A\n"), mkfile("/sub/b", "B\n"))
 
 def step(command: str, *mounts: object, base: FS = BUSYBOX, **options: object) -> FS:
     """A command that has not run before, with mounts."""
-    return base.run(fresh(command), mounts=mounts, **options)  # type: ignore[arg-type]
+    return base.run(fresh(command), mounts=mounts, **options)  # type: ignore[arg-type]  # options of any kind, by name
 
 
 @pytest.mark.parametrize(

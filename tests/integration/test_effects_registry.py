@@ -52,7 +52,7 @@ def test_a_checksum_that_is_wrong_fails(client: Client, name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["pull", "default"])
 def test_resolve_mode_sees_what_was_pushed_since(testbed: Testbed, client: Client, nonce: str, mode: str) -> None:
-    node = image(f"{testbed.registry}/{nonce}:1", resolve_mode=mode)  # type: ignore[arg-type]
+    node = image(f"{testbed.registry}/{nonce}:1", resolve_mode=mode)  # type: ignore[arg-type]  # a mode of the table is one
     for content in ("first", "second"):
         push(client, testbed, fs().mkfile("/f", content), f"{nonce}:1")
         assert files(client, node) == {"f": content.encode()}
@@ -99,7 +99,7 @@ def test_image_blob_is_a_file_that(
     testbed: Testbed, client: Client, options: dict[str, object], expected: tuple[str, int, int, int]
 ) -> None:
     layer = image_of(client, BUSYBOX).manifest["layers"][0]["digest"]
-    node = image_blob(f"{testbed.registry}/library/busybox@{layer}", **options)  # type: ignore[arg-type]
+    node = image_blob(f"{testbed.registry}/library/busybox@{layer}", **options)  # type: ignore[arg-type]  # options of any kind, by name
     ((path, entry),) = tree(client, node).items()
     assert (path, entry.mode, entry.uid, entry.gid) == expected
     assert entry.content.startswith(b"\x1f\x8b")

@@ -157,7 +157,7 @@ def test_the_command_makes_the_layout_that_buildctl_makes(
     pyllb("solve", "--output", f"{spec}ours")
     buildctl("build", "--output", f"{spec}theirs", input=pyllb("dump"), cwd=tmp_path)
     (mine,), (theirs,) = (entries(tmp_path / folder) for folder in ("ours", "theirs"))
-    assert set(mine.pop("annotations")) == set(theirs.pop("annotations"))  # type: ignore[call-overload]
+    assert set(mine.pop("annotations")) == set(theirs.pop("annotations"))  # type: ignore[call-overload]  # annotations are a mapping
     assert mine.keys() == theirs.keys()
     layers = [skopeo(f"oci:{tmp_path}/{folder}:1")["Layers"] for folder in ("ours", "theirs")]
     assert layers[0] == layers[1]

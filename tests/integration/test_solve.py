@@ -68,7 +68,7 @@ def test_nothing_is_printed(client: Client, nonce: str, capfd: pytest.CaptureFix
 
 def test_a_second_solve_is_cached_and_no_cache_runs_it_again(client: Client, nonce: str) -> None:
     def run(**options: bool) -> Result:
-        return client.solve(fs().image("busybox").run(f"echo {nonce}").run("true"), **options)  # type: ignore[arg-type]
+        return client.solve(fs().image("busybox").run(f"echo {nonce}").run("true"), **options)  # type: ignore[arg-type]  # options of any kind, by name
 
     first, second, third = run(), run(), run(no_cache=True)
     assert (first.cache.total, first.cache.cached) == (2, 0)

@@ -31,15 +31,15 @@ def marshal(program: Program, read_text: ReadText = no_text) -> Lowered:
 
 
 def _lower(node: pyllb.FS, program: Program, read_text: ReadText) -> Lowered:
-    resolve: Mapping[str, Any] | None = program.get("resolve")  # type: ignore[assignment]
+    resolve: Mapping[str, Any] | None = program.get("resolve")  # type: ignore[assignment]  # a program is JSON, and has what it should
     lowering = lower(
         node,
         platform=parse_platform(str(program["platform"])),
         local_unique_id=str(program["unique"]),
         resolve=resolve is not None,
         read_text=read_text,
-        constraints=pyllb.constraints(**_constraints(dict(program.get("every", {})))),  # type: ignore[arg-type]
-        sets_default_path=program.get("sets_default_path"),  # type: ignore[arg-type]
+        constraints=pyllb.constraints(**_constraints(dict(program.get("every", {})))),  # type: ignore[arg-type]  # options of any kind, by name
+        sets_default_path=program.get("sets_default_path"),  # type: ignore[arg-type]  # a program is JSON, and has what it should
     )
     try:
         requests = next(lowering)
@@ -67,7 +67,7 @@ def _resolved(request: ResolveImage, known: Mapping[str, bytes]) -> ResolvedImag
 def build(program: Program, read_text: ReadText = no_text) -> pyllb.FS:
     """The filesystem that a program describes."""
     made: list[pyllb.FS] = []
-    nodes: list[Fields] = program["nodes"]  # type: ignore[assignment]
+    nodes: list[Fields] = program["nodes"]  # type: ignore[assignment]  # a program is JSON, and has what it should
     for node in nodes:
         fields = dict(node)
         op = fields.pop("op")

@@ -60,7 +60,7 @@ def test_a_program_becomes_the_ops_digests_and_metadata_of_go(
 def test_a_definition_that_is_built_on_carries_its_source_map_as_gos_does() -> None:
     again: Program = {
         **sourcemap.PROGRAM,
-        "nodes": [*sourcemap.PROGRAM["nodes"], {"op": "definition", "on": 4}, {"op": "run", "on": 5, "args": ["x"]}],  # type: ignore[misc]
+        "nodes": [*sourcemap.PROGRAM["nodes"], {"op": "definition", "on": 4}, {"op": "run", "on": 5, "args": ["x"]}],  # type: ignore[misc]  # a program is JSON
     }
     (answer,) = ask([again])
     assert isinstance(answer, Answer)

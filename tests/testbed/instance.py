@@ -172,7 +172,7 @@ class Testbed:
 
     def close(self) -> None:
         """Stop all of it and remove its directory. May be called again."""
-        self._caretaker.stdin.close()  # type: ignore[union-attr]
+        self._caretaker.stdin.close()  # type: ignore[union-attr]  # it was opened as a pipe
         self._caretaker.wait()
         if self.home.exists():  # the caretaker was killed
             clear(self.home)
@@ -182,8 +182,8 @@ class Testbed:
         caretaker = process.of(self._caretaker.pid)
         state = {"env": self.env(), "caretaker": [caretaker.pid, caretaker.started]}
         (self.home / _STATE).write_text(json.dumps(state))
-        self._caretaker.stdin.write(b"stay\n")  # type: ignore[union-attr]
-        self._caretaker.stdin.close()  # type: ignore[union-attr]
+        self._caretaker.stdin.write(b"stay\n")  # type: ignore[union-attr]  # it was opened as a pipe
+        self._caretaker.stdin.close()  # type: ignore[union-attr]  # it was opened as a pipe
         self._caretaker.returncode = 0  # else Popen would warn of a child that still runs
 
     def _launch(self, home: Path) -> Daemon:
@@ -307,7 +307,7 @@ def _caretaker(home: Path) -> subprocess.Popen[bytes]:
             env={**os.environ, "PYTHONPATH": str(top), "PYLLB_TESTBED": str(store.directory())},
             start_new_session=True,
         )
-    with caretaker.stdout as ready:  # type: ignore[union-attr]
+    with caretaker.stdout as ready:  # type: ignore[union-attr]  # it was opened as a pipe
         if not ready.readline():
             raise RuntimeError(f"the caretaker of {home} ended with {caretaker.wait()}")
     return caretaker

@@ -37,7 +37,7 @@ class _Counted(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: bytes) -> int:  # type: ignore[override]  # tarfile hands over bytes alone
         self.sha256.update(data)
         self.under.write(data)
         return len(data)
@@ -53,7 +53,7 @@ class Writer:
         # Level 1: the layers never leave the machine, and time matters more than size.
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._packed, mtime=0)
         self._plain = _Counted(self._gzip)
-        self.tar = tarfile.open(fileobj=self._plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20)  # noqa: SIM115
+        self.tar = tarfile.open(fileobj=self._plain, mode="w|", format=tarfile.PAX_FORMAT, bufsize=1 << 20)  # noqa: SIM115  # closed by close()
         self._layer: Layer | None = None
 
     def __enter__(self) -> Writer:
@@ -142,7 +142,7 @@ def _entries(source: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, tuple[o
             entry.linkname = entry.linkname.removeprefix("./")
         content = b""
         if entry.isreg() and (stream := source.extractfile(entry)):
-            content = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]
+            content = hashlib.file_digest(stream, "sha256").digest()  # type: ignore[arg-type]  # a TarFile's stream is a buffered reader
         yield entry, (entry.type, entry.mode, entry.uid, entry.gid, entry.linkname, entry.size, content)
 
 

@@ -92,7 +92,7 @@ print(vars(ops_pb2)["Op"] is first, vars(ops_pb2)["UNSET"])
 
 def test_a_name_that_is_not_in_the_file_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match=r"module 'pyllb\._pb\.ops_pb2' has no attribute 'SolveRequest'"):
-        _ = ops_pb2.SolveRequest  # type: ignore[attr-defined]
+        _ = ops_pb2.SolveRequest  # type: ignore[attr-defined]  # the wrong value is the case
 
 
 def test_dir_lists_messages_enums_and_values_before_they_are_made() -> None:

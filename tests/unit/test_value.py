@@ -66,5 +66,5 @@ def test_what_is_only_shown_equals_itself_alone() -> None:
 
 def test_values_stay_frozen_and_have_no_dict() -> None:
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        Ours(1).number = 2  # type: ignore[misc]
+        Ours(1).number = 2  # type: ignore[misc]  # the wrong value is the case
     assert not hasattr(Ours(1), "__dict__")

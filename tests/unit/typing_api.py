@@ -82,15 +82,15 @@ def everything(tags: list[str], root: Path = Path(), debug: bool = False) -> dic
 
 def wrong() -> None:
     """Never called: each line is an error that mypy must find."""
-    image(3)  # type: ignore[arg-type]
-    image("a", resolve_mode="never")  # type: ignore[arg-type]
-    cache("pip", sharing="exclusive")  # type: ignore[arg-type]
-    fs().run("x", mounts=["/src"])  # type: ignore[list-item]
-    fs().run("x", network="bridge")  # type: ignore[arg-type]
-    fs().env(A=1)  # type: ignore[arg-type]
-    fs().copy("src", "/a", "/b")  # type: ignore[arg-type]
-    fs().file(fs().mkdir("/a"))  # type: ignore[arg-type]
-    fs().with_(with_user)  # type: ignore[call-arg]
-    fs().with_(with_user, "a", uid="1")  # type: ignore[arg-type]
-    default(version=1)  # type: ignore[arg-type]
-    bind("/src", fs())  # type: ignore[arg-type]
+    image(3)  # type: ignore[arg-type]  # the wrong value is the case
+    image("a", resolve_mode="never")  # type: ignore[arg-type]  # the wrong value is the case
+    cache("pip", sharing="exclusive")  # type: ignore[arg-type]  # the wrong value is the case
+    fs().run("x", mounts=["/src"])  # type: ignore[list-item]  # the wrong value is the case
+    fs().run("x", network="bridge")  # type: ignore[arg-type]  # the wrong value is the case
+    fs().env(A=1)  # type: ignore[arg-type]  # the wrong value is the case
+    fs().copy("src", "/a", "/b")  # type: ignore[arg-type]  # the wrong value is the case
+    fs().file(fs().mkdir("/a"))  # type: ignore[arg-type]  # the wrong value is the case
+    fs().with_(with_user)  # type: ignore[call-arg]  # the wrong value is the case
+    fs().with_(with_user, "a", uid="1")  # type: ignore[arg-type]  # the wrong value is the case
+    default(version=1)  # type: ignore[arg-type]  # the wrong value is the case
+    bind("/src", fs())  # type: ignore[arg-type]  # the wrong value is the case

@@ -270,7 +270,7 @@ class Writing:
     def failed(self, **step: object) -> tuple[int, str]:
         """A message that ends the write."""
         with pytest.raises(AssertionError):
-            self.step(**step)  # type: ignore[arg-type]
+            self.step(**step)  # type: ignore[arg-type]  # options of any kind, by name
         return self.call.status()
 
 

@@ -209,7 +209,7 @@ class Sluggish(io.RawIOBase):
         return True
 
     def write(self, data: object) -> int:
-        piece = bytes(memoryview(data)[:3])  # type: ignore[arg-type]
+        piece = bytes(memoryview(data)[:3])  # type: ignore[arg-type]  # any buffer may come
         self.got += piece
         return len(piece)
 
@@ -235,7 +235,7 @@ class Full(Sluggish):
         self._answer = answer
 
     def write(self, data: object) -> int:
-        return self._answer  # type: ignore[return-value]
+        return self._answer  # type: ignore[return-value]  # what a test answers, right or wrong
 
 
 @pytest.mark.parametrize("answer", [None, 0])

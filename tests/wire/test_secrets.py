@@ -109,7 +109,7 @@ def test_a_file_that_is_too_large_is_refused_before_the_solve(tmp_path: Path) ->
     [
         (FileSecret(Path("/nowhere/x")), "'/nowhere/x' cannot be read: No such file or directory"),
         (CallableSecret(_fail), "the function that should return it raised RuntimeError"),
-        (CallableSecret(lambda: "text"), "the function that should return bytes returned str"),  # type: ignore[arg-type, return-value]
+        (CallableSecret(lambda: "text"), "the function that should return bytes returned str"),  # type: ignore[arg-type, return-value]  # the wrong value is the case
         (CallableSecret(lambda: bytes(MAX_SECRET + 1)), "has 512001 bytes or more, a secret may have 512000"),
     ],
 )
@@ -149,7 +149,7 @@ class Odd:
         """Nothing is known before."""
 
     def read(self, *, check: Callable[[], None]) -> bytes:
-        return "hunter2"  # type: ignore[return-value]
+        return "hunter2"  # type: ignore[return-value]  # the wrong value is the case
 
 
 @pytest.mark.parametrize("source", [CallableSecret(_fail), CallableSecret(_exit), OwnSource(), Odd()])
@@ -171,7 +171,7 @@ def test_a_failure_shows_the_value_neither_to_the_daemon_nor_in_its_traceback(so
 
 def test_a_value_that_is_no_bytes_is_refused_without_showing_it() -> None:
     with pytest.raises(UsageError, match=r"^a secret's value is bytes, not str$"):
-        ValueSecret("hunter2")  # type: ignore[arg-type]
+        ValueSecret("hunter2")  # type: ignore[arg-type]  # the wrong value is the case
 
 
 def test_a_variable_that_is_too_large_is_refused_before_the_solve(monkeypatch: pytest.MonkeyPatch) -> None:

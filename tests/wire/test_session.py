@@ -260,7 +260,7 @@ def test_a_failure_that_is_kept_does_not_keep_open_what_its_handler_had_open() -
     opened: list[weakref.ref[BufferedReader]] = []
 
     def leave_open(call: Call) -> None:
-        file = open(os.devnull, "rb")  # noqa: SIM115
+        file = open(os.devnull, "rb")  # noqa: SIM115  # left open on purpose
         opened.append(weakref.ref(file))
         with file:
             raise ValueError("no good")
@@ -277,7 +277,7 @@ def test_what_lies_behind_a_failure_that_is_kept_is_not_kept_open_either() -> No
     opened: list[weakref.ref[BufferedReader]] = []
 
     def read() -> None:
-        file = open(os.devnull, "rb")  # noqa: SIM115
+        file = open(os.devnull, "rb")  # noqa: SIM115  # left open on purpose
         opened.append(weakref.ref(file))
         raise ValueError("no good")
 
@@ -327,7 +327,7 @@ def test_health_checks_that_are_broken_leave_nothing_behind() -> None:
         for _ in range(5):
             call = peer.call("/grpc.health.v1.Health/Check")
             call.send_raw(b"\x01\x00\x00\x00\x01x")
-            _until(lambda call=call: call.ended)  # type: ignore[misc]
+            _until(lambda call=call: call.ended)  # type: ignore[misc]  # the default binds the loop's call
         assert peer.healthy()
         assert _kept_calls() <= before + 1
 

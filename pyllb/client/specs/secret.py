@@ -79,7 +79,7 @@ class _Encoded(Value):
     def __call__(self) -> bytes:
         value = self.function()
         # What is neither is left to its reader, which says what it should have been.
-        return value.encode() if isinstance(value, str) else value  # type: ignore[return-value]
+        return value.encode() if isinstance(value, str) else value  # type: ignore[return-value]  # a function may return what it should not, which is looked at next
 
 
 def _parse(item: object) -> tuple[str, SecretSource]:

@@ -23,7 +23,7 @@ def _exec_error(**more: object) -> errors.ExecError:
         sources=sources,
         vertex="step 1",
         logs=[f"line {n}" for n in range(30)],
-        **more,  # type: ignore[arg-type]
+        **more,  # type: ignore[arg-type]  # options of any kind, by name
     )
 
 

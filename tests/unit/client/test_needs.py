@@ -192,6 +192,6 @@ def test_a_dump_takes_image_configs_from_its_resolver() -> None:
 
 def test_what_is_no_filesystem_is_told() -> None:
     with pytest.raises(OptionError, match="call it first"):
-        dump(fs)  # type: ignore[arg-type]
+        dump(fs)  # type: ignore[arg-type]  # the wrong value is the case
     with pytest.raises(OptionError, match="is no filesystem"):
-        dump([fs()])  # type: ignore[arg-type]
+        dump([fs()])  # type: ignore[arg-type]  # the wrong value is the case

@@ -265,7 +265,7 @@ def test_secrets_are_files_variables_and_values(monkeypatch: pytest.MonkeyPatch)
 )
 def test_a_secret_that_is_wrong_says_what_would_be_right(value: object, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        parse_secrets(value)  # type: ignore[arg-type]
+        parse_secrets(value)  # type: ignore[arg-type]  # the wrong value is the case
 
 
 def test_agents_are_named_by_their_id() -> None:

@@ -59,7 +59,7 @@ def test_the_shell_is_the_states_or_the_commands_own() -> None:
 
     assert _exec(state.run("x")).args == ("/bin/bash", "-ec", "x")
     assert _exec(state.run("x", shell=["/bin/dash", "-c"])).args == ("/bin/dash", "-c", "x")
-    assert _exec(BASE.shell(["/b in/sh"]).run("x")).args == ("/b in/sh", "x")  # type: ignore[arg-type]
+    assert _exec(BASE.shell(["/b in/sh"]).run("x")).args == ("/b in/sh", "x")  # type: ignore[arg-type]  # the wrong value is the case
 
 
 def test_mounts_are_sorted_by_target_and_secrets_keep_their_order() -> None:
@@ -260,7 +260,7 @@ def test_members_of_an_enum_of_text_or_numbers_count_as_their_values() -> None:
     ran = BASE.run(
         [Word.VALUE],
         env={Word.NAME: Word.VALUE},
-        network=Word.HOST,  # type: ignore[arg-type]
+        network=Word.HOST,  # type: ignore[arg-type]  # the wrong value is the case
         ok_codes=[Number.CODE],
         mounts=[pyllb.cache(Word.ID)],
     )

@@ -318,7 +318,7 @@ def test_a_local_directory_of_no_file_is_relative_to_the_current_one() -> None:
     names = {"pyllb": pyllb}
     exec(compile("state = pyllb.local('src')", "<string>", "exec"), names)
 
-    assert _op(names["state"]).local == LocalDir("src", "")  # type: ignore[arg-type]
+    assert _op(names["state"]).local == LocalDir("src", "")  # type: ignore[arg-type]  # exec puts states in
 
 
 @pytest.mark.parametrize(

@@ -187,7 +187,7 @@ def test_a_filesystem_is_its_own_copy_and_cannot_be_pickled() -> None:
     with pytest.raises(TypeError, match="cannot be pickled"):
         pickle.dumps(state)
     with pytest.raises(AttributeError):
-        state.output = None  # type: ignore[misc]
+        state.output = None  # type: ignore[misc]  # the wrong value is the case
 
 
 def test_two_states_are_equal_only_when_they_are_the_same() -> None:
@@ -241,7 +241,7 @@ def test_every_public_name_is_there_sorted_and_documented() -> None:
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        pyllb.nothing  # noqa: B018
+        pyllb.nothing  # noqa: B018  # the look-up is what raises
 
 
 @pytest.mark.parametrize("cls", [pyllb.FS])

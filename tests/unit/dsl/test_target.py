@@ -15,15 +15,15 @@ any_: Any = pyllb
 
 
 @pyllb.target
-def default(  # type: ignore[no-untyped-def]
+def default(  # type: ignore[no-untyped-def]  # what has no annotation is the case
     version: str = "dev",
     jobs: int = 4,
     ratio: float = 0.5,
     debug: bool = False,
-    tags: list[str] = [],  # noqa: B006
+    tags: list[str] = [],  # noqa: B006  # a default that can be changed is the case
     src: Path = Path("."),
     mode: Literal["fast", "small"] = "fast",
-    who: Optional[str] = None,  # noqa: UP045
+    who: Optional[str] = None,  # noqa: UP045  # the old spelling is the case
     count: int | None = None,
     *,
     needed: Annotated[str, "what it is for"],

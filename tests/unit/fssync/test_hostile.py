@@ -93,7 +93,7 @@ def test_a_file_that_grows_as_fast_as_it_is_read_ends(root: Path) -> None:
         def send(self, messages: object) -> None:
             with path.open("ab") as file:
                 file.write(b"y" * CHUNK)
-            super().send(messages)  # type: ignore[arg-type]
+            super().send(messages)  # type: ignore[arg-type]  # bytes as the daemon may send them
             assert len(self.sent) < 50, "it never ends"
 
     ours, theirs = pair()

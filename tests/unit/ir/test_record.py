@@ -35,20 +35,20 @@ def test_an_instance_is_the_one_that_the_class_itself_makes() -> None:
 def test_an_instance_is_closed() -> None:
     made = make_named(name="a")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
-        made.name = "b"  # type: ignore[misc]
+        made.name = "b"  # type: ignore[misc]  # the wrong value is the case
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         del made.count
     with pytest.raises(AttributeError):
-        made.other = 1  # type: ignore[attr-defined]
+        made.other = 1  # type: ignore[attr-defined]  # the wrong value is the case
 
 
 def test_what_the_class_refuses_the_constructor_refuses() -> None:
     with pytest.raises(TypeError, match="name"):
-        make_named()  # type: ignore[call-arg]
+        make_named()  # type: ignore[call-arg]  # the wrong value is the case
     with pytest.raises(TypeError, match="other"):
-        make_named(name="a", other=1)  # type: ignore[call-arg]
+        make_named(name="a", other=1)  # type: ignore[call-arg]  # the wrong value is the case
     with pytest.raises(TypeError, match="positional"):
-        make_named("a")  # type: ignore[call-arg]
+        make_named("a")  # type: ignore[call-arg]  # the wrong value is the case
 
 
 def test_a_class_whose_init_does_more_is_refused() -> None:

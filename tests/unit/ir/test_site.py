@@ -56,7 +56,7 @@ def many():
 
 
 def test_a_comprehension_is_a_part_of_the_function_it_stands_in_whatever_python_makes_of_it() -> None:
-    names: dict[str, Callable[..., list[Site]]] = {"here": here}  # type: ignore[dict-item]
+    names: dict[str, Callable[..., list[Site]]] = {"here": here}  # type: ignore[dict-item]  # exec puts functions in
     exec(compile(COMPREHENSIONS, "build.py", "exec"), names)
     ranges = [[frame.range() for frame in site.frames if frame.filename == "build.py"] for site in names["many"]()]
     places = [[(place.start_line, place.start_column) for place in found[1:]] for found in ranges]

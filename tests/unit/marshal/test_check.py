@@ -37,7 +37,7 @@ def on_source(change: Callable[[ops_pb2.Op], object], inputs: int = 1) -> bytes:
 
 def executed(*mounts: ops_pb2.Mount, **fields: object) -> bytes:
     op = ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[ops_pb2.Mount(dest="/"), *mounts])
-    op.MergeFrom(ops_pb2.ExecOp(**fields))  # type: ignore[arg-type]
+    op.MergeFrom(ops_pb2.ExecOp(**fields))  # type: ignore[arg-type]  # fields of any kind, by name
     return on_source(lambda made: made.exec.CopyFrom(op))
 
 
@@ -63,11 +63,11 @@ def linked(number: int) -> ops_pb2.FileAction:
 
 
 def passed(**fields: object) -> bytes:
-    return on_source(lambda op: op.passthrough.CopyFrom(ops_pb2.PassthroughOp(**fields)))  # type: ignore[arg-type]
+    return on_source(lambda op: op.passthrough.CopyFrom(ops_pb2.PassthroughOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
 
 
 def sides(**fields: object) -> bytes:
-    return on_source(lambda op: op.diff.CopyFrom(ops_pb2.DiffOp(**fields)))  # type: ignore[arg-type]
+    return on_source(lambda op: op.diff.CopyFrom(ops_pb2.DiffOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
 
 
 def merged(*inputs: int) -> bytes:
@@ -76,11 +76,11 @@ def merged(*inputs: int) -> bytes:
 
 
 def built(**fields: object) -> bytes:
-    return on_source(lambda op: op.build.CopyFrom(ops_pb2.BuildOp(**fields)))  # type: ignore[arg-type]
+    return on_source(lambda op: op.build.CopyFrom(ops_pb2.BuildOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
 
 
 def rooted(**fields: object) -> ops_pb2.ExecOp:
-    mount = ops_pb2.Mount(dest="/", **fields)  # type: ignore[arg-type]
+    mount = ops_pb2.Mount(dest="/", **fields)  # type: ignore[arg-type]  # fields of any kind, by name
     return ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[mount])
 
 

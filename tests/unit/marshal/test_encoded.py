@@ -35,7 +35,7 @@ def read(message: ops_pb2.Definition) -> Definition:
 def test_a_definition_is_marshalled_as_what_it_is() -> None:
     made = lowered(BUILT, read_text=own_text).definition
     assert lowered(pyllb.definition(again(made)), read_text=own_text).definition == made
-    assert lowered(again(made), read_text=own_text).definition == made  # type: ignore[arg-type]
+    assert lowered(again(made), read_text=own_text).definition == made  # type: ignore[arg-type]  # the reader knows this file alone
     assert again(made).spec is EMPTY_SPEC
 
 
@@ -131,7 +131,7 @@ def test_its_local_sources_are_asked_for_by_name() -> None:
 
 def test_what_is_not_known_here_is_kept() -> None:
     op = b"\x5a\x00" + b"\xfa\x01\x03new"  # field 31, a kind of op of a later BuildKit
-    message = ops_pb2.Definition(**{"def": [op]})  # type: ignore[arg-type]
+    message = ops_pb2.Definition(**{"def": [op]})  # type: ignore[arg-type]  # `def` is a word of Python
     digest = pyllb.Definition.from_bytes(b"").digest or _digest(op)
     message.metadata[digest].MergeFromString(b"\x08\x01\xfa\x01\x03new")
     getattr(message, "def").append(ops_pb2.Op(inputs=[ops_pb2.Input(digest=digest)]).SerializeToString())
@@ -151,7 +151,7 @@ def test_ops_may_stand_before_what_they_read_and_those_that_nothing_reads_are_le
     made = lowered(BUILT.mkdir("/a")).definition
     stray = ops_pb2.Op(source=ops_pb2.SourceOp(identifier="docker-image://stray")).SerializeToString()
     first, second, third, result = (data for _, data in made.ops)
-    message = ops_pb2.Definition(**{"def": [third, second, stray, first, result]})  # type: ignore[arg-type]
+    message = ops_pb2.Definition(**{"def": [third, second, stray, first, result]})  # type: ignore[arg-type]  # `def` is a word of Python
     assert lowered(pyllb.definition(read(message))).definition.ops == made.ops
 
 

@@ -112,7 +112,7 @@ def test_one_name_for_two_directories_is_an_error_at_the_second_one() -> None:
     second = pyllb.fs().local("b", name="src")
     with pytest.raises(GraphError, match="local source 'src' is both 'a' and 'b'") as caught:
         lowered(pyllb.merge(first, second), read_text=own_text)
-    assert caught.value.sources[0].line == second.output.vertex.site.frames[0].range().start_line  # type: ignore[union-attr]
+    assert caught.value.sources[0].line == second.output.vertex.site.frames[0].range().start_line  # type: ignore[union-attr]  # an exec has an output
 
 
 def test_one_name_for_one_directory_written_in_two_ways_is_no_error() -> None:

@@ -63,7 +63,7 @@ def test_a_second_announcement_without_times_does_not_undo_a_start() -> None:
 
 def _member(digest: str, *, weak: bool = False, **state: object) -> Vertex:
     group = ProgressGroup("g", "the group", weak)
-    return Vertex(digest=digest, name=digest, group=group, **state)  # type: ignore[arg-type]
+    return Vertex(digest=digest, name=digest, group=group, **state)  # type: ignore[arg-type]  # options of any kind, by name
 
 
 def test_a_group_is_one_row_cached_only_when_all_its_members_are() -> None:

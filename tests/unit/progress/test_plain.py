@@ -11,7 +11,7 @@ from pyllb.status import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWar
 
 
 def _vertex(digest: str, name: str = "", **state: object) -> SolveStatus:
-    return SolveStatus(vertexes=(Vertex(digest=digest, name=name or digest, **state),))  # type: ignore[arg-type]
+    return SolveStatus(vertexes=(Vertex(digest=digest, name=name or digest, **state),))  # type: ignore[arg-type]  # options of any kind, by name
 
 
 def _log(vertex: str, data: bytes, timestamp: float, stream: int = 1) -> SolveStatus:
@@ -19,7 +19,7 @@ def _log(vertex: str, data: bytes, timestamp: float, stream: int = 1) -> SolveSt
 
 
 def _layer(current: int, timestamp: float, **state: object) -> SolveStatus:
-    item = VertexStatus(id="sha256:aa", vertex="p", current=current, total=2000, timestamp=timestamp, **state)  # type: ignore[arg-type]
+    item = VertexStatus(id="sha256:aa", vertex="p", current=current, total=2000, timestamp=timestamp, **state)  # type: ignore[arg-type]  # options of any kind, by name
     return SolveStatus(statuses=(item,))
 
 

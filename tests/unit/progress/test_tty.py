@@ -17,7 +17,7 @@ from pyllb.status import SolveStatus, Vertex, VertexLog, VertexStatus, VertexWar
 
 
 def _vertex(digest: str, name: str = "", **state: object) -> SolveStatus:
-    return SolveStatus(vertexes=(Vertex(digest=digest, name=name or digest, **state),))  # type: ignore[arg-type]
+    return SolveStatus(vertexes=(Vertex(digest=digest, name=name or digest, **state),))  # type: ignore[arg-type]  # options of any kind, by name
 
 
 def _frame(*events: SolveStatus, width: int = 40, height: int = 30, final: bool = False) -> list[str]:
