@@ -30,8 +30,6 @@ from pyllb.session.ssh import Ssh, SshAgent
 from pyllb.session.tunnel import Tunnel
 from tests.testbed import Testbed
 
-pytestmark = pytest.mark.daemon
-
 SECRET, SSH = ops_pb2.SECRET, ops_pb2.SSH
 
 
