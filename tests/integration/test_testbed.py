@@ -258,6 +258,22 @@ def test_an_artefact_is_made_once_however_many_want_it(tmp_path: Path) -> None:
     assert (tmp_path / "made").read_text() == "x"
 
 
+def test_what_nobody_has_used_for_a_week_is_removed_when_the_next_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYLLB_TESTBED", str(tmp_path))
+    old, young = (store.artefact("part", inputs, lambda place: None) for inputs in ("old", "young"))
+    other = store.artefact("other", "old", lambda place: None)
+    used = store.artefact("part", "used", lambda place: None)
+    for place in (old, other, used):
+        os.utime(place, (time.time() - 8 * 24 * 3600,) * 2)
+    assert store.artefact("part", "used", lambda place: None) == used
+    new = store.artefact("part", "new", lambda place: None)
+    assert {place.name for place in (tmp_path / "artefacts").iterdir()} == {
+        *(place.name for place in (young, other, used, new)),
+    }
+
+
 def test_a_relative_cache_directory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYLLB_TESTBED", "somewhere")
     with pytest.raises(ValueError, match="'somewhere', which is relative"):

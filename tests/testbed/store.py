@@ -7,9 +7,12 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_WEEK = 7 * 24 * 3600.0
 
 
 def directory() -> Path:
@@ -45,10 +48,12 @@ def artefact(name: str, inputs: str, make: Callable[[Path], None]) -> Path:
     """The directory of an artefact, made by make(empty directory) when there is none for these inputs.
 
     name: what it is. inputs: a digest of all it is made from. It is made in a directory beside its place, which is
-    then renamed, so that what stands in the place is whole. Another process that wants the same one waits.
+    then renamed, so that what stands in the place is whole. Another process that wants the same one waits. Those of
+    other inputs that nobody has used for a week are removed then: the images alone are 250 MB.
     """
     place = directory() / "artefacts" / f"{name}-{inputs}"
     if place.exists():
+        os.utime(place)
         return place
     with locked(name):
         if not place.exists():
@@ -58,6 +63,14 @@ def artefact(name: str, inputs: str, make: Callable[[Path], None]) -> Path:
             try:
                 make(half)
                 half.rename(place)
+                os.utime(place)
             finally:
                 shutil.rmtree(half, ignore_errors=True)
+            _drop_unused(place.parent, name)
     return place
+
+
+def _drop_unused(artefacts: Path, name: str) -> None:
+    for other in artefacts.glob(f"{name}-*"):
+        if other.stat().st_mtime < time.time() - _WEEK:
+            shutil.rmtree(other, ignore_errors=True)
