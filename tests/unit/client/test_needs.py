@@ -166,7 +166,7 @@ def test_only_the_users_files_are_in_the_source_map() -> None:
     assert user_text(json.__file__) is None
     assert user_text(pytest.__file__ or "") is None
     assert user_text("<frozen importlib._bootstrap>") is None
-    assert user_text("<string>") == ""
+    assert user_text("<made up>") == ""
     definition = dump(fs().image("a").run("x"))
     assert [info.filename for info in definition.source.infos] == [__file__]
     assert dump(fs().image("a").run("x"), source_map=False).source.infos == ()
