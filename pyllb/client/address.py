@@ -51,6 +51,9 @@ class Address(Value):
             return self._dial(timeout)
         except OSError as error:
             raise ConnectError(self._why(error, timeout), address=self.text) from error
+        except UnicodeError as error:  # of a name that cannot be asked for
+            text = f"no daemon at {self.text!r}: {self.host!r} is not the name of a host"
+            raise ConnectError(text, address=self.text) from error
 
     def _dial(self, timeout: float) -> socket.socket:
         if self.path:

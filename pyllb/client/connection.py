@@ -91,8 +91,8 @@ class Connection:
             self._channel = Channel(address.authority, wakeup.wake)
             self._channel.receive(address.greet(sock, b"".join(self._channel.take(_OPENING))))
             self._link = Link(sock, self._channel, wakeup, name="pyllb-client-io")
-            self._link.start()
             held.pop_all()  # the link's thread closes them
+            self._link.start()
 
     @property
     def alive(self) -> bool:

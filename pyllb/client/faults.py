@@ -120,6 +120,8 @@ def fault(
     # The daemon's own errors have details, a stack at least; a status made on this side has none.
     if blame.code == "UNAVAILABLE" and not blame.typed:
         return _lost(blame, address, record)
+    if blame.code == "DEADLINE_EXCEEDED" and not blame.typed:
+        return ConnectError(f"the daemon at {address!r} does not answer: {blame.message}", address=address)
     if blame.code == "UNIMPLEMENTED" and not blame.digest:
         return UnsupportedError(f"the daemon at {address!r} is too old for this: {blame.message}")
     return solve_error(blame, definition=definition, record=record)

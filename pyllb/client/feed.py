@@ -59,9 +59,9 @@ class Feed:
             return
         patience = _IDLE if self._record.heard else _NO_EVENTS
         patience = min(patience, _CANCELLED) if cancelled else patience
-        while not self._over.is_set():
-            self._beat.clear()
-            if not self._beat.wait(patience):
+        while True:
+            self._beat.clear()  # before the look at the end, whose own beat would be cleared else
+            if self._over.is_set() or not self._beat.wait(patience):
                 break
         self._incoming.cancel()
         self._thread.join(_IDLE)  # only a sink that hangs takes longer

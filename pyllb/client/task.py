@@ -38,16 +38,19 @@ class Cancellation:
     def cancel(self, error: BaseException) -> None:
         """Ask the work to end for this reason; the first reason stands.
 
-        An interrupted call is completed by the next one: a callback leaves the list after it was called.
+        An interrupted call is completed by the next one: a callback leaves the list after it was called. Calls of two
+        threads at once may both call one.
         """
         with self._lock:
             self._error = self._error or error
-        while self._callbacks:
-            self._callbacks[0]()
-            del self._callbacks[0]
+            callbacks = tuple(self._callbacks)
+        for callback in callbacks:
+            callback()
+            with contextlib.suppress(ValueError):
+                self._callbacks.remove(callback)
 
     def on_cancel(self, callback: Callable[[], object]) -> None:
-        """Call this when the work is to end: at once, if it already is. It must not block."""
+        """Call this when the work is to end: at once, if it already is. It must not block, and may be called again."""
         with self._lock:
             if self._error is None:
                 self._callbacks.append(callback)

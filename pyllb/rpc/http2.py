@@ -281,8 +281,9 @@ class Connection:
     def _on_frame(self, kind: int, flags: int, stream: int, payload: bytes, events: list[Event]) -> None:
         if kind == DATA:
             body = _unpadded(payload)
-            if body and stream in self._streams:
-                events.append(DataReceived(stream, [memoryview(body)]))
+            if stream in self._streams:
+                if body:
+                    events.append(DataReceived(stream, [memoryview(body)]))
                 self.credit(stream, len(payload) - len(body))
             if flags & END_STREAM:
                 self._end_peer(stream, events)

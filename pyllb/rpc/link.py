@@ -78,11 +78,12 @@ class Link:
         self._blocked = _blocked(self._tls)
         self._peer = peer
         self._wakeup = wakeup
+        self._selector = selectors.DefaultSelector()
         self._silence = silence
         self._on_silence = on_silence
         self._heard = time.monotonic()
         self._out: deque[Buffer] = deque()
-        self._unheard = False
+        self._unheard: ConnectionError | None = None
         self._closing = False
         self._deadline: float | None = None
         self._over = False
@@ -96,7 +97,11 @@ class Link:
 
     def start(self) -> None:
         """Start the thread."""
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # the process may start no more
+            self.abandon()
+            raise
 
     def close(self) -> None:
         """End it in good order; the thread ends when the daemon has answered, or a second later."""
@@ -109,16 +114,17 @@ class Link:
         return not self._thread.is_alive()
 
     def abandon(self) -> None:
-        """Close this process' copies of the descriptors. For a forked child, which has no copy of the thread."""
+        """Close this process' descriptors. For one that has no such thread, as a forked child."""
         self._socket.close()
         self._wakeup.close()
+        self._selector.close()
 
     # --- in the thread --------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
         try:
-            with self._wakeup, self._socket, selectors.DefaultSelector() as selector:
-                self._loop(selector)
+            with self._wakeup, self._socket, self._selector:
+                self._loop(self._selector)
         except Exception as error:  # whatever it is, the calls must learn that the link is over
             self._error = None if self._closing else error
             if isinstance(error, Silence) and self._on_silence is not None:
@@ -192,11 +198,11 @@ class Link:
     def _end(self, reason: str) -> None:
         self._over = True
         if not self._closing:
-            raise Hangup(reason)
+            raise self._unheard if isinstance(self._unheard, ConnectionResetError) else Hangup(reason)
 
     def _pump(self) -> None:
         """Write until the socket takes no more or nothing is left."""
-        while not self._unheard and self._write():
+        while self._unheard is None and self._write():
             out = self._peer.take(_BATCH)
             if not out:
                 return
@@ -209,9 +215,9 @@ class Link:
                 sent = self._send()
             except self._blocked:
                 return False
-            except BrokenPipeError:
+            except ConnectionError as error:
                 # What the daemon said before it closed is still to be read, and tells more than this does.
-                self._unheard = True
+                self._unheard = error
                 self._out.clear()
                 return False
             while sent:

@@ -120,7 +120,8 @@ class Outgoing:
             left = None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
             if self._changed.wait_for(done, left):
                 return
-            callbacks = self.end(RpcError(Code.DEADLINE_EXCEEDED, f"no answer within {self._timeout:g} s"))
+            late = f"{self.method} had no answer within {self._timeout:g} s"
+            callbacks = self.end(RpcError(Code.DEADLINE_EXCEEDED, late))
         self._tell(callbacks)
 
     def _tell(self, callbacks: Iterable[Callable[[], object]]) -> None:

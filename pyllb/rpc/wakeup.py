@@ -23,8 +23,13 @@ class Wakeup:
         """End the wait. After the end of the link it does nothing."""
         if not self._set:
             self._set = True
-            with contextlib.suppress(OSError):
+            try:
                 self._far.send(b"!")
+            except OSError:
+                return
+            except BaseException:  # an interrupt: without the byte, the mark would hold back every later one
+                self._set = False
+                raise
 
     def clear(self) -> None:
         """Called before looking for what there is to do: a wake() that comes after this is not lost."""

@@ -161,8 +161,8 @@ def _written(
             write.truncate()
         write.write(request.data)
     if request.action == content_pb2.COMMIT:
+        ingest.last = write.digest  # also when it is there already, which is told as an error
         write.commit(request.expected)
-        ingest.last = write.digest
     return content_pb2.WriteContentResponse(
         action=request.action,
         offset=write.offset,

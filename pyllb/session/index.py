@@ -129,6 +129,10 @@ def _lock(path: Path) -> int | None:
         if os.path.samestat(os.fstat(fd), path.stat()):
             return fd
     except (BlockingIOError, FileNotFoundError):
-        pass
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
     os.close(fd)
     return None

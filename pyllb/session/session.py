@@ -77,8 +77,8 @@ class Session:
                 silence=self._silence,
                 on_silence=self._on_silence,
             )
-            link.start()
             held.pop_all()  # the link's thread closes them
+            link.start()
         self._server, self._link = server, link
 
     def _metadata(self) -> Iterable[tuple[str, str]]:

@@ -302,7 +302,7 @@ def test_a_deadline_ends_the_wait_and_the_call() -> None:
     with Near(silent) as near:
         call, told = near.channel.call("/a.B/C", b"", timeout=0.1), threading.Event()
         call.on_end(told.set)
-        with pytest.raises(RpcError, match=r"no answer within 0\.1 s") as caught:
+        with pytest.raises(RpcError, match=r"/a\.B/C had no answer within 0\.1 s") as caught:
             call.answer()
         assert caught.value.code == Code.DEADLINE_EXCEEDED
         assert told.is_set()
@@ -337,6 +337,34 @@ def test_a_daemon_that_vanishes_ends_every_call_as_unavailable() -> None:
         assert not near.channel.alive
         with pytest.raises(RpcError, match="closed the connection"):
             near.channel.call("/a.B/C", b"").answer()
+
+
+def test_what_the_daemon_said_before_it_reset_the_connection_is_heard() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    near = socket.create_connection(listener.getsockname())
+    far, _ = listener.accept()
+    listener.close()
+    wakeup = Wakeup()
+    channel = Channel("localhost", wakeup.wake)
+    link = Link(near, channel, wakeup, name="pyllb-client-io")
+    daemon = Connection(client=False)
+    large = channel.call("/a.B/C", bytes(1 << 20))  # the window holds most of it back, so there is something to write
+    link.start()
+    daemon.receive(far.recv(1 << 20))
+    with channel._lock:  # the link is busy while all of this happens
+        wakeup.wake()
+        time.sleep(0.1)
+        daemon.send_headers(1, HEAD)
+        daemon.send_end(1, (("grpc-status", "8"), ("grpc-message", "the message is too large")))
+        far.sendall(b"".join(daemon.take(1 << 20)))
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        far.close()
+        time.sleep(0.1)
+        channel._connection.open(((":method", "POST"),))  # of another call, at this very moment
+    with pytest.raises(RpcError, match="the message is too large") as caught:
+        large.answer()
+    assert caught.value.code == Code.RESOURCE_EXHAUSTED
+    assert link.join(TIMEOUT)
 
 
 def test_a_daemon_that_says_goodbye_ends_the_calls_it_begins_and_takes_no_other() -> None:

@@ -67,6 +67,12 @@ def test_a_dialled_socket_is_connected_and_blocks() -> None:
             assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
+@pytest.mark.parametrize("host", ["foo..bar", "x" * 64])
+def test_what_can_be_no_host_is_told(host: str) -> None:
+    with pytest.raises(ConnectError, match=f"'{host}' is not the name of a host"):
+        parse_address(f"tcp://{host}:1234").dial()
+
+
 def test_a_peer_that_closes_at_once_is_told() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = parse_address(f"tcp://127.0.0.1:{server.getsockname()[1]}")

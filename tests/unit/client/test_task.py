@@ -55,6 +55,24 @@ def test_the_first_reason_stands_and_late_callbacks_are_called_at_once() -> None
         cancellation.check()
 
 
+def test_two_cancels_at_once_call_every_callback() -> None:
+    cancellation = Cancellation()
+    called: list[int] = []
+
+    def slow() -> None:
+        called.append(0)
+        time.sleep(0.1)
+
+    cancellation.on_cancel(slow)
+    cancellation.on_cancel(lambda: called.append(1))
+    threads = [threading.Thread(target=cancellation.cancel, args=(SolveCanceled("now"),)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(called) == {0, 1}
+
+
 def test_a_cancel_that_was_interrupted_is_completed_by_the_next() -> None:
     cancellation = Cancellation()
     called = []
