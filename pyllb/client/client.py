@@ -95,6 +95,7 @@ class Client:
         self.address = addr if isinstance(addr, Address) else find_address(addr)
         self._docker_config = docker_config
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._connection: Connection | None = None
         self._retired: list[Connection] = []
 
@@ -108,11 +109,17 @@ class Client:
 
     def close(self) -> None:
         """End the connection; a solve that still runs in another thread fails."""
-        with self._lock:
+        with self._guard():
             self._retire()
             connections, self._retired = self._retired, []
         for connection in connections:
             connection.close()
+
+    def _guard(self) -> threading.Lock:
+        """The lock of what this client holds; a forked child has its own, for its parent's may be taken for ever."""
+        if self._pid != os.getpid():
+            self._lock, self._pid = threading.Lock(), os.getpid()
+        return self._lock
 
     def _own(self) -> Connection | None:
         """The connection that is of use to this process. A forked child's copy of one has no thread behind it."""
@@ -131,19 +138,30 @@ class Client:
             self._retired = [*(one for one in self._retired if not one.over), connection]
 
     @contextmanager
-    def _connected(self) -> Iterator[Connection]:
+    def _connected(self, cancellation: Cancellation | None = None) -> Iterator[Connection]:
         """The connection, made if there is none. One that was lost is dropped, so that the next call makes another."""
-        from pyllb.client.connection import Connection
-
-        with self._lock:
-            connection = self._connection = self._own() or Connection(self.address)
+        with self._guard():
+            connection = self._own()
+        if connection is None:
+            connection = self._connect(cancellation)
         try:
             yield connection
         except ConnectError:
-            with self._lock:
+            with self._guard():
                 if self._connection is connection:
                     self._retire()
             raise
+
+    def _connect(self, cancellation: Cancellation | None) -> Connection:
+        """Make the connection. The lock is free meanwhile: of several threads that do, one gives its to all."""
+        from pyllb.client.connection import Connection
+
+        made = Connection(self.address, cancellation)
+        with self._guard():
+            connection = self._connection = self._own() or made
+        if connection is not made:
+            made.close()
+        return connection
 
     def solve(
         self,
@@ -351,7 +369,7 @@ class _Solving:
     def __call__(self, cancellation: Cancellation) -> dict[str, Result]:
         from pyllb.client.solving import solve_plan
 
-        with self.client._connected() as connection:
+        with self.client._connected(cancellation) as connection:
             return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
 
 
@@ -368,7 +386,7 @@ class _Compiling:
     def __call__(self, cancellation: Cancellation) -> Lowered:
         from pyllb.client.solving import compile_with_daemon
 
-        with self.client._connected() as connection:
+        with self.client._connected(cancellation) as connection:
             return compile_with_daemon(
                 connection,
                 self.node,
@@ -390,5 +408,5 @@ class _Resolving:
     def __call__(self, cancellation: Cancellation) -> ResolvedImage | PyllbError:
         from pyllb.client.solving import resolve_images
 
-        with self.client._connected() as connection:
+        with self.client._connected(cancellation) as connection:
             return resolve_images(connection, [self.image], self.options, cancellation)[self.image]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
@@ -12,6 +13,7 @@ from google.protobuf.message import DecodeError, Message
 
 from pyllb.client.address import Address
 from pyllb.client.faults import fault
+from pyllb.client.task import Cancellation
 from pyllb.errors import ConnectError
 from pyllb.rpc.channel import Channel
 from pyllb.rpc.link import Link
@@ -74,22 +76,41 @@ def _decode(kind: type[Reply], data: bytes) -> Reply:
         raise RpcError(Code.INTERNAL, f"the daemon's answer is no {kind.DESCRIPTOR.full_name}: {error}") from None
 
 
+class _Greeting:
+    """The wait for a daemon's first bytes, which stop() ends from another thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.over = False
+
+    def stop(self) -> None:
+        if not self.over:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
 class Connection:
     """A channel to the daemon at an address, with the socket and the thread behind it. Opening it checks that a daemon
     answers, and raises ConnectError if not.
 
     Its errors are pyllb's, but for a Pending's and an Incoming's, which fault() turns into one when more is known.
+    cancellation: ends the wait for an answer.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, cancellation: Cancellation | None = None) -> None:
         self.address = address
         self.pid = os.getpid()
-        self._closed = False
+        self.closed = False
+        """Whether close() was called."""
         with contextlib.ExitStack() as held:
             sock = held.enter_context(address.dial())
             wakeup = held.enter_context(Wakeup())
             self._channel = Channel(address.authority, wakeup.wake)
+            greeting = _Greeting(sock)
+            if cancellation is not None:
+                cancellation.on_cancel(greeting.stop)
             self._channel.receive(address.greet(sock, b"".join(self._channel.take(_OPENING))))
+            greeting.over = True
             self._link = Link(sock, self._channel, wakeup, name="pyllb-client-io")
             held.pop_all()  # the link's thread closes them
             self._link.start()
@@ -155,14 +176,9 @@ class Connection:
         metadata: tuple[tuple[str, str], ...] = (),
         timeout: float | None = None,
     ) -> Outgoing:
-        if self._closed:
+        if self.closed:
             raise self.lost()
         return self._channel.call(method, request.SerializeToString(), metadata=metadata, timeout=timeout)
-
-    @property
-    def closed(self) -> bool:
-        """Whether close() was called."""
-        return self._closed
 
     def lost(self) -> ConnectError:
         """The error of a call on a connection that was closed."""
@@ -172,7 +188,7 @@ class Connection:
 
     def close(self) -> None:
         """End all calls and the connection. May be called again."""
-        self._closed = True
+        self.closed = True
         if self.pid == os.getpid():
             self._link.close()
             self._link.join(_CLOSE_TIMEOUT)

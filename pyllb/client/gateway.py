@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from google.protobuf.message import Message
 
-from pyllb._pb import gateway_pb2, ops_pb2, status_pb2
+from pyllb._pb import gateway_pb2, ops_pb2
 from pyllb.client.connection import Connection, Pending
 from pyllb.client.faults import read_blame, read_status
 from pyllb.client.specs.cache import CacheSpec
@@ -142,15 +142,13 @@ class Bridge:
         result = gateway_pb2.Result(ref=gateway_pb2.Ref(id=ref), metadata=dict(metadata))
         self._call("Return", gateway_pb2.ReturnRequest(result=result), gateway_pb2.ReturnResponse)
 
-    def fail(self, error: RpcError | None) -> None:
+    def fail(self, error: RpcError) -> None:
         """Give the build the error it fails with, so that the daemon's history has it. Its own failure is no matter."""
-        status = status_pb2.Status(code=1, message="the client ended the build")
-        if error is not None:
-            status = read_status(error)
-            # Each hop turns the order of details about; Go's client sends them as if it had wrapped the error itself.
-            details = list(status.details)[::-1]
-            del status.details[:]
-            status.details.extend(details)
+        status = read_status(error)
+        # Each hop turns the order of details about; Go's client sends them as if it had wrapped the error itself.
+        details = list(status.details)[::-1]
+        del status.details[:]
+        status.details.extend(details)
         request = gateway_pb2.ReturnRequest(error=status)
         try:
             self._call("Return", request, gateway_pb2.ReturnResponse, timeout=_RETURN_TIMEOUT)

@@ -9,7 +9,7 @@ from types import TracebackType
 
 from pyllb._pb import control_pb2
 from pyllb.client.connection import Connection, Pending
-from pyllb.client.faults import fault, refusal, silent
+from pyllb.client.faults import fault, refusal, session_lost
 from pyllb.client.feed import Feed
 from pyllb.client.gateway import Bridge, BridgeStopped
 from pyllb.client.options import Options
@@ -58,7 +58,7 @@ class Job:
         self._logins = DockerConfig(options.docker_config)
         self._auth = Auth(self._logins)
         self._session = Session(
-            (self._auth, *attachables), shared_key=shared_key, silence=silence, on_silence=self._on_silence
+            (self._auth, *attachables), shared_key=shared_key, silence=silence, on_lost=self._on_lost
         )
         self._feed = Feed(connection, self.ref, self.record, options.sink, cancellation.cancel)
         self._request = _request(self.ref, self._session.id, options, annotations, internal)
@@ -97,9 +97,9 @@ class Job:
             self.bridge.stop()
         self._ended.set()
 
-    def _on_silence(self) -> None:
-        # A connection that leads nowhere any more ends no call: each would wait for as long as the build may take.
-        self._cancellation.cancel(silent(self._connection.address.text, self.record))
+    def _on_lost(self, error: Exception) -> None:
+        # No call ends by it: each would wait for as long as the build may take, or until the daemon misses the session.
+        self._cancellation.cancel(session_lost(error, address=self._connection.address.text, record=self.record))
 
     def finish(self, ref: str, metadata: Mapping[str, bytes]) -> Mapping[str, str]:
         """Let the build export the result ref, and return the exporters' response."""
@@ -125,6 +125,12 @@ class Job:
         made = self._of_this_side(found)
         self.add_logins(made)
         return made
+
+    def end(self, error: PyllbError) -> None:
+        """Have the build end with an error of this side, so that the daemon's history has it."""
+        if self._connection.alive and self._alive() and self._cancellation.error is None:
+            self.bridge.fail(RpcError(Code.UNKNOWN, error.message))
+            self._ended.wait(_ENDING)
 
     def add_logins(self, error: PyllbError) -> None:
         """Say in the message of a registry that refused as whom it was asked."""

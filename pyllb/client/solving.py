@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
@@ -43,16 +44,12 @@ _EXPORTERS = "exporter.multiple"
 
 @attrs.frozen(eq=False, repr=False)
 class Plan(Value):
-    """A node that can be solved: what it needs was given, what it reads and writes is there.
-
-    stores: None when the session serves no content.
-    """
+    """A node that can be solved: what it needs was given, what it reads and writes is there."""
 
     node: Node
     options: Options
     attachables: tuple[Attachable, ...]
     shared_key: str
-    stores: Stores | None
 
 
 def plan(node: Node, options: Options) -> Plan:
@@ -65,15 +62,12 @@ def plan(node: Node, options: Options) -> Plan:
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
-    stores = _stores(options)
-    if stores is not None:
-        options = attrs.evolve(options, cache_from=stores.cache_from, cache_to=stores.cache_to)
-    attachables = tuple(_attachables(options, directories, sends, stores))
-    return Plan(node, options, attachables, shared_key(directories), stores)
+    _stores(options)
+    return Plan(node, options, tuple(_attachables(options, directories, sends)), shared_key(directories))
 
 
 def _stores(options: Options) -> Stores | None:
-    """The content stores of a solve that has any."""
+    """The content stores of a solve that has any, as they are now. Raises UsageError."""
     caches = any(spec.type == "local" for spec in (*options.cache_from, *options.cache_to))
     if not (options.oci_layouts or caches or any(export.is_layout for export in options.exports)):
         return None
@@ -86,7 +80,6 @@ def _attachables(
     options: Options,
     directories: Mapping[str, Path],
     sends: Mapping[int, Target],
-    stores: Stores | None,
 ) -> Iterator[Attachable]:
     """The services that are of use. One that is not offered is never asked, and not loaded: all are 10 ms."""
     if directories:
@@ -105,19 +98,39 @@ def _attachables(
         from pyllb.session.ssh import Ssh
 
         yield Ssh(options.ssh)
-    if stores is not None:
-        yield stores.content()
 
 
 def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -> Result:
     """Solve on a connection. Raises PyllbError, or the reason of the cancellation."""
     begin = time.monotonic()
-    options = plan.options
+    with contextlib.ExitStack() as held:
+        stores = _stores(plan.options)
+        if stores is not None:
+            held.enter_context(stores)
+        job, metadata = _solve(connection, plan, stores, cancellation)
+        warnings = stores.finish(metadata) if stores is not None else ()
+    return Result(
+        metadata=metadata,
+        steps=job.record.steps(),
+        warnings=(*warnings, *job.record.warnings()),
+        cache=job.record.cache_use(_steps(job.definition)),
+        duration=time.monotonic() - begin,
+    )
+
+
+def _solve(
+    connection: Connection, plan: Plan, stores: Stores | None, cancellation: Cancellation
+) -> tuple[Job, Mapping[str, str]]:
+    """The finished job, and the exporters' response."""
+    options, attachables = plan.options, plan.attachables
+    if stores is not None:
+        options = attrs.evolve(options, cache_from=stores.cache_from, cache_to=stores.cache_to)
+        attachables = (*attachables, stores.content())
     job = Job(
         connection,
         options,
         cancellation,
-        attachables=plan.attachables,
+        attachables=attachables,
         shared_key=plan.shared_key,
         annotations=plan.node.spec.annotations,
     )
@@ -138,19 +151,10 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
 
     try:
-        metadata = _within(job, body)
-        if plan.stores is not None:
-            plan.stores.finish(metadata)
+        return job, _within(job, body)
     except SolveError as error:
         error.sources = _with_functions(error.sources, plan.node)
         raise
-    return Result(
-        metadata=metadata,
-        steps=job.record.steps(),
-        warnings=(*(plan.stores.warnings if plan.stores is not None else ()), *job.record.warnings()),
-        cache=job.record.cache_use(_steps(job.definition)),
-        duration=time.monotonic() - begin,
-    )
 
 
 def _with_functions(sources: tuple[SourceLine, ...], node: Node) -> tuple[SourceLine, ...]:
@@ -208,9 +212,9 @@ def resolve_images(
 
 
 def _quiet_job(connection: Connection, options: Options, cancellation: Cancellation) -> Job:
-    return Job(
-        connection, options, cancellation, attachables=_attachables(options, {}, {}, _stores(options)), internal=True
-    )
+    stores = _stores(options)
+    attachables = () if stores is None else (stores.content(),)
+    return Job(connection, options, cancellation, attachables=attachables, internal=True)
 
 
 def _resolver(bridge: Bridge, options: Options) -> Resolver:
@@ -228,8 +232,10 @@ def _within(job: Job, body: Callable[[], T]) -> T:
     with job:
         try:
             return body()
-        except ResolveError as error:
-            job.add_logins(error)
+        except PyllbError as error:
+            if isinstance(error, ResolveError):
+                job.add_logins(error)
+            job.end(error)
             raise
         except (RpcError, BridgeStopped) as error:
             raise job.fault(error) from None

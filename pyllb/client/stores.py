@@ -46,7 +46,7 @@ class Made(Value):
     optional: bool = False
     collect: bool = False
 
-    def finish(self, metadata: Mapping[str, str]) -> None:
+    def finish(self, metadata: Mapping[str, str]) -> VertexWarning | None:
         """Put what came into the index. metadata: the exporters' response. Raises SessionError when that cannot be."""
         layout = self.ingest.layout
         try:
@@ -54,11 +54,22 @@ class Made(Value):
             if descriptor is not None:
                 layout.mark()
                 put_image(layout.path, descriptor, self._names(metadata), tag=self.tag)
-                if self.collect:
-                    layout.collect()
         except (OSError, ValueError, UsageError) as error:
             text = f"the {self.what} in {str(layout.path)!r} is not whole: its index was not written: {error}"
             raise SessionError(text) from error
+        self.ingest.release()
+        return self._collected() if self.collect and descriptor is not None else None
+
+    def _collected(self) -> VertexWarning | None:
+        layout = self.ingest.layout
+        try:
+            layout.collect()
+        except (OSError, UsageError) as error:
+            text = (
+                f"the {self.what} in {str(layout.path)!r} is whole, but what it does not need is still there: {error}"
+            )
+            return VertexWarning(vertex="", short=text)
+        return None
 
     def _descriptor(self, metadata: Mapping[str, str]) -> Mapping[str, object] | None:
         """Of what came: the daemon's, when it speaks of this one. Several exporters answer in the same place."""
@@ -93,7 +104,9 @@ def _answer(metadata: Mapping[str, str]) -> dict[str, object]:
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
 class Stores(Value):
-    """What the session serves, by store id, and what is made of it. caches: as the daemon takes them, by direction.
+    """What the session serves, by store id, and what is made of it. A context manager, which ends the making.
+
+    caches: as the daemon takes them, by direction.
 
     warnings: of caches that are not there.
     """
@@ -108,10 +121,17 @@ class Stores(Value):
         """The service."""
         return Content(self.served)
 
-    def finish(self, metadata: Mapping[str, str]) -> None:
-        """Write the indices of what was made. Raises SessionError."""
+    def finish(self, metadata: Mapping[str, str]) -> tuple[VertexWarning, ...]:
+        """Write the indices of what was made, and return all warnings. Raises SessionError."""
+        told = [made.finish(metadata) for made in self.made]
+        return (*self.warnings, *(warning for warning in told if warning is not None))
+
+    def __enter__(self) -> Stores:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for made in self.made:
-            made.finish(metadata)
+            made.ingest.release()
 
 
 def stores_of(

@@ -20,7 +20,7 @@ from pyllb.rpc.http2 import (
 )
 from pyllb.rpc.inbox import RECEIVE_BUDGET
 from pyllb.rpc.outgoing import Outgoing
-from pyllb.rpc.status import CallCancelled, Code, RpcError, outcome
+from pyllb.rpc.status import CallCancelled, Code, RpcError, is_head, outcome
 
 Callbacks = list[Callable[[], object]]
 
@@ -134,9 +134,7 @@ class Channel:
 
     def _on_headers(self, call: Outgoing, event: HeadersReceived) -> Callbacks:
         found = grouped(event.headers)
-        if "grpc-status" not in found and found.get(":status") == ("200",):
-            return []  # the head of an answer
-        return call.end(outcome(found))
+        return [] if is_head(found) else call.end(outcome(found))
 
     def _on_goaway(self, event: GoawayReceived) -> Callbacks:
         """A daemon that stops says so and lets what it has go on, but answers no new call."""

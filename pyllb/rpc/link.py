@@ -59,7 +59,8 @@ class Link:
     """Owns the socket and one thread. When the link is over, so is its peer.
 
     sock: connected; it becomes non-blocking, and is closed when the link ends. name: of the thread. silence: seconds
-    without a byte from the daemon after which the link is over, and on_silence is called from the thread; None: never.
+    without a byte from the daemon after which the link is over; None: never. on_lost: called from the thread with what
+    ended the link, unless that was a close() of ours.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class Link:
         *,
         name: str,
         silence: float | None = None,
-        on_silence: Callable[[], object] | None = None,
+        on_lost: Callable[[Exception], object] | None = None,
     ) -> None:
         sock.setblocking(False)
         self._socket = sock
@@ -80,7 +81,7 @@ class Link:
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
         self._silence = silence
-        self._on_silence = on_silence
+        self._on_lost = on_lost
         self._heard = time.monotonic()
         self._out: deque[Buffer] = deque()
         self._unheard: ConnectionError | None = None
@@ -127,8 +128,8 @@ class Link:
                 self._loop(self._selector)
         except Exception as error:  # whatever it is, the calls must learn that the link is over
             self._error = None if self._closing else error
-            if isinstance(error, Silence) and self._on_silence is not None:
-                self._on_silence()
+            if self._error is not None and self._on_lost is not None:
+                self._on_lost(self._error)
         finally:
             self._peer.close(self._error)
 

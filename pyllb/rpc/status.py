@@ -50,6 +50,11 @@ class CallCancelled(Exception):
     """The call is gone before its end: cancelled by whoever made it, over time, or without its connection."""
 
 
+def is_head(headers: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether these headers only begin an answer; else they are all of it, or its trailers, and outcome() reads them."""
+    return "grpc-status" not in headers and headers.get(":status") == ("200",)
+
+
 def outcome(trailers: Mapping[str, tuple[str, ...]]) -> RpcError | None:
     """What these trailers, or the headers of an answer that has nothing else, make of a call; None is OK."""
     http = _first(trailers, ":status", "200")

@@ -85,6 +85,8 @@ def exists(digest: str) -> RpcError:
 class Ingest:
     """A layout that takes blobs, and what is being written to it. Its methods may be called from any thread.
 
+    From its first write to release() nothing collects what no index leads to yet.
+
     last: the digest of the blob that came last, or was there already when it was to come; "" when none did. The daemon
     writes what a manifest or an index speaks of before that itself, so this is the image.
     """
@@ -94,6 +96,7 @@ class Ingest:
         self.last = ""
         self._lock = threading.Lock()
         self._writes: dict[str, Write] = {}
+        self._held: int | None = None
 
     @property
     def writes(self) -> tuple[Write, ...]:
@@ -120,10 +123,19 @@ class Ingest:
                     del self._writes[ref]
                 write.close()
 
+    def release(self) -> None:
+        """No more is written, or what was is in the index. May be called again."""
+        with self._lock:
+            held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
+
     def _begun(self, ref: str, total: int, expected: str) -> Write:
         with self._lock:
             if ref in self._writes:
                 raise RpcError(Code.UNAVAILABLE, f"{ref} is being written by another call")
+            if self._held is None:
+                self._held = self.layout.hold()
             write = self._writes[ref] = Write(self.layout, ref, total, expected)
             return write
 

@@ -5,6 +5,8 @@ Mirrors the image layout of OCI's image-spec 1.1.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import stat
@@ -16,9 +18,11 @@ import attrs
 from pyllb.errors import UsageError
 from pyllb.session.digest import is_digest
 from pyllb.session.index import INDEX, Manifest, read_index
+from pyllb.session.replacing import TEMPORARY
 from pyllb.value import Value
 
 _MARK = "oci-layout"
+_BLOBS = "blobs"
 _SHOWN = 5
 _MAX_MANIFEST = 32 << 20  # more than a registry takes
 
@@ -65,8 +69,32 @@ class Layout(Value):
         has = f"there is {shown}{f' and {rest} more' if rest > 0 else ''}" if entries else "its index is empty"
         raise UsageError(f"the OCI layout {str(self.path)!r} {what} of the tag {tag!r}; {has}")
 
+    def hold(self) -> int:
+        """Keep collect() from the blobs until the descriptor that is returned is closed. Raises OSError.
+
+        It waits while one goes on, which removes a few files.
+        """
+        blobs = self.path / _BLOBS
+        blobs.mkdir(parents=True, exist_ok=True)
+        fd = os.open(blobs, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        return fd
+
     def collect(self) -> None:
-        """Remove every blob that no entry of the index leads to. Raises OSError, UsageError."""
+        """Remove every blob that no entry of the index leads to, and what writes that were killed have left.
+
+        Nothing while somebody holds the layout: blobs come before the index that leads to them. Raises OSError,
+        UsageError.
+        """
+        fd = os.open(self.path / _BLOBS, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self._collect()
+        finally:
+            os.close(fd)
+
+    def _collect(self) -> None:
         reached: set[str] = set()
         waiting = [entry.digest for entry in self.manifests()]
         while waiting:
@@ -76,6 +104,8 @@ class Layout(Value):
         for digest in list(self.digests()):
             if digest not in reached:
                 self.blob(digest).unlink(missing_ok=True)
+        for left in self.path.glob(f"{_BLOBS}/*/{TEMPORARY}*"):
+            left.unlink(missing_ok=True)
 
     def _leads_to(self, digest: str) -> list[str]:
         """The blobs that a manifest or an index speaks of; none of what is neither."""
@@ -95,7 +125,7 @@ class Layout(Value):
     def blob(self, digest: str) -> Path:
         """Where a blob is, whether or not it is there. digest: one that is_digest() knows."""
         algorithm, _, encoded = digest.partition(":")
-        return self.path / "blobs" / algorithm / encoded
+        return self.path / _BLOBS / algorithm / encoded
 
     def has(self, digest: str) -> bool:
         """Whether the blob is there."""
@@ -114,7 +144,7 @@ class Layout(Value):
 
     def digests(self) -> Iterable[str]:
         """Every blob, by algorithm and digest. Raises OSError."""
-        blobs = self.path / "blobs"
+        blobs = self.path / _BLOBS
         for algorithm in sorted(os.listdir(blobs)) if blobs.is_dir() else ():
             names = sorted(os.listdir(blobs / algorithm)) if (blobs / algorithm).is_dir() else ()
             yield from (digest for name in names if self.has(digest := f"{algorithm}:{name}"))

@@ -8,6 +8,9 @@ import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
+TEMPORARY = ".tmp."
+"""What the name of a file begins with that is not whole yet."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path, mode: int | None) -> Iterator[int]:
@@ -29,4 +32,4 @@ def replacing(path: Path, mode: int | None) -> Iterator[int]:
 
 def temporary_beside(path: Path) -> Path:
     """A name in the same directory that no file has."""
-    return path.with_name(f".tmp.{secrets.token_hex(8)}")
+    return path.with_name(TEMPORARY + secrets.token_hex(8))

@@ -29,7 +29,8 @@ class Session:
     attachables: what is offered; two that serve the same method raise ValueError. id: what SolveRequest.Session takes;
     None for a new one. shared_key: part of the key under which the daemon keeps the files of a local source, so that
     builds from one directory send only what changed; "" leaves that to the source's own hint. silence: seconds after
-    which a daemon that sends nothing is taken for lost; the session then ends, and calls on_silence from its thread.
+    which a daemon that sends nothing is taken for lost, and the session ends. on_lost: called from the session's thread
+    when it ended by anything but a close(), with link.Silence or with what the daemon did.
 
     Mirrors `session.NewSession` and `Session.Run` of BuildKit 0.33.1.
     """
@@ -41,12 +42,12 @@ class Session:
         id: str | None = None,
         shared_key: str = "",
         silence: float = SILENCE,
-        on_silence: Callable[[], object] | None = None,
+        on_lost: Callable[[Exception], object] | None = None,
     ) -> None:
         self.id = new_id() if id is None else id
         self.shared_key = shared_key
         self._silence = silence
-        self._on_silence = on_silence
+        self._on_lost = on_lost
         self._handlers = _handlers((Health(), *attachables))
         self._server: Server | None = None
         self._link: Link | None = None
@@ -75,7 +76,7 @@ class Session:
                 wakeup,
                 name="pyllb-session-io",
                 silence=self._silence,
-                on_silence=self._on_silence,
+                on_lost=self._on_lost,
             )
             held.pop_all()  # the link's thread closes them
             link.start()

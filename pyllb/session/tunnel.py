@@ -22,7 +22,7 @@ from pyllb.rpc.http2 import (
     StreamReset,
     grouped,
 )
-from pyllb.rpc.status import outcome
+from pyllb.rpc.status import is_head, outcome
 
 METHOD = "/moby.buildkit.v1.Control/Session"
 _DATA_FIELD = 0x0A
@@ -163,9 +163,7 @@ def _read_head(head: bytes) -> tuple[int, int]:
 
 
 def _check_status(headers: Mapping[str, tuple[str, ...]]) -> None:
-    if "grpc-status" not in headers and headers.get(":status") == ("200",):
-        return
-    error = outcome(headers)
+    error = None if is_head(headers) else outcome(headers)
     if error is not None:
         raise TunnelError(f"the daemon ended the session: {error.message or 'no message'} (gRPC status {error.code})")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -20,6 +21,7 @@ import pytest
 
 import pyllb
 from pyllb import FS, Client, fs
+from pyllb._pb import control_pb2
 from pyllb.client import parse_address
 from pyllb.client.connection import Connection
 from pyllb.client.gateway import BridgeStopped
@@ -273,6 +275,111 @@ def test_a_daemon_that_is_stopping_takes_no_new_solve(testbed: Testbed, seconds:
         client.solve(fs().image("busybox").run("sleep 2"), progress=Running(stop))
         (error,) = refused
         assert isinstance(error, ConnectError)
+
+
+class Proxy:
+    """Stands between a client and its daemon, and can cut one of the connections. It owns a thread for each way."""
+
+    def __init__(self, path: Path, daemon: str) -> None:
+        self._daemon = daemon.removeprefix("unix://")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._threads = [threading.Thread(target=self._accept)]
+        self._threads[0].start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.socket(socket.AF_UNIX)
+                far.connect(self._daemon)
+                self._pairs.append((near, far))
+                for one, other in ((near, far), (far, near)):
+                    self._threads.append(threading.Thread(target=self._move, args=(one, other)))
+                    self._threads[-1].start()
+
+    def _move(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(1 << 16):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    def cut(self, number: int) -> None:
+        """Cut the connection that was made as this one, from 0."""
+        for sock in self._pairs[number]:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for number in range(len(self._pairs)):
+            self.cut(number)
+        for thread in self._threads:
+            thread.join()
+        for pair in self._pairs:
+            for sock in pair:
+                sock.close()
+
+
+def test_a_session_that_is_lost_ends_its_build(testbed: Testbed, tmp_path: Path, seconds: float) -> None:
+    with closing(Proxy(tmp_path / "p.sock", testbed.address)) as proxy, Client(f"unix://{tmp_path}/p.sock") as client:
+        began: list[float] = []
+
+        def cut() -> None:
+            began.append(time.monotonic())
+            proxy.cut(1)  # the client's own calls are the first
+
+        with pytest.raises(ConnectError, match=re.escape(f"sleep {seconds}")) as caught:
+            client.solve(sleeping(seconds), progress=Running(cut))
+        assert time.monotonic() - began[0] < 5
+        assert "the session with the daemon" in str(caught.value)
+        assert works(client)
+    assert until(lambda: not sleeps(seconds))
+
+
+def test_a_missing_image_is_what_the_daemons_history_says(testbed: Testbed, client: Client) -> None:
+    with pytest.raises(pyllb.errors.ResolveError):
+        client.solve(fs().image("nosuchimage:history").run("true"))
+    request = control_pb2.BuildHistoryRequest(EarlyExit=True)
+    method = "/moby.buildkit.v1.Control/ListenBuildHistory"
+    with closing(Connection(parse_address(testbed.address))) as connection:
+        events = list(connection.all(method, request, control_pb2.BuildHistoryEvent))
+    assert any("nosuchimage:history" in event.record.error.message for event in events)
+
+
+@pytest.fixture
+def deaf(tmp_path: Path) -> Iterator[str]:
+    """The address of something that accepts connections, and says nothing."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "deaf.sock"))
+        listener.listen()
+        yield f"unix://{tmp_path}/deaf.sock"
+
+
+def test_the_wait_for_a_daemons_first_word_ends_at_the_timeout(deaf: str) -> None:
+    with within(2), pytest.raises(SolveTimeout), Client(deaf) as client:
+        client.solve(fs(), timeout=0.3)
+
+
+def test_threads_that_connect_do_not_wait_for_each_other(deaf: str) -> None:
+    told: list[BaseException] = []
+
+    def ask(client: Client) -> None:
+        try:
+            client.info()
+        except ConnectError as error:
+            told.append(error)
+
+    with within(8), Client(deaf) as client:
+        threads = [threading.Thread(target=ask, args=(client,)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert len(told) == 3
 
 
 def test_a_client_goes_on_when_its_daemon_is_back(testbed: Testbed, client: Client) -> None:

@@ -46,9 +46,12 @@ class Daemon(grpc.GenericRpcHandler):
         self.fails: dict[str, tuple[grpc.StatusCode, str, tuple[any_pb2.Any, ...]]] = {}
         self.returned = threading.Event()
         self.result = gateway_pb2.ReturnRequest()
+        self.refuses = False
 
     def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[Any, Any] | None:
         method = details.method
+        if method == f"{CONTROL}Session" and self.refuses:
+            return grpc.stream_stream_rpc_method_handler(self._refuse)
         if method == f"{CONTROL}Session":
             return grpc.stream_stream_rpc_method_handler(lambda requests, context: iter(list(requests)[:0]))
         if method == f"{CONTROL}Status":
@@ -87,6 +90,9 @@ class Daemon(grpc.GenericRpcHandler):
             context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
         context.abort(code, message)
 
+    def _refuse(self, requests: object, context: grpc.ServicerContext) -> None:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "sessions are not for you")
+
     def _status(self, request: control_pb2.StatusRequest, context: grpc.ServicerContext) -> Iterator[Message]:
         self.returned.wait(5)
         yield control_pb2.StatusResponse()
@@ -101,6 +107,8 @@ class Daemon(grpc.GenericRpcHandler):
         return control_pb2.SolveResponse(ExporterResponse={"said": "done"})
 
     def LLBBridge_Ping(self, request: Message, context: object) -> Message:
+        if self.refuses:
+            self.returned.wait(20)  # as a daemon that waits for a session before it registers the build
         worker = {"platforms": [ops_pb2.Platform(OS="linux", Architecture="arm64")]}
         pong = gateway_pb2.PongResponse(FrontendAPICaps=[{"ID": cap, "Enabled": True} for cap in self.caps])
         pong.Workers.add(**worker)
@@ -374,6 +382,21 @@ def test_a_build_that_fails_at_once_is_not_waited_for(daemon: Daemon, client: Cl
     with pytest.raises(SolveError, match="exporter"):
         client.solve(fs().mkfile("/a", b""))
     assert time.monotonic() - begin < 3
+
+
+def test_a_daemon_that_refuses_the_session_is_told_with_its_reason(daemon: Daemon, client: Client) -> None:
+    daemon.refuses = True
+    begin = time.monotonic()
+    with pytest.raises(ConnectError, match=r"the session with the daemon at .* was lost: .*sessions are not for you"):
+        client.solve(fs().mkfile("/a", b""))
+    assert time.monotonic() - begin < 5
+
+
+def test_a_build_that_this_side_ends_has_its_error_in_the_daemons_history(daemon: Daemon, client: Client) -> None:
+    daemon.llb_caps = LLB_CAPS
+    with pytest.raises(UnsupportedError):
+        client.solve(merge(fs().mkfile("/a", b""), fs().mkfile("/b", b"")))
+    assert "lacks the capability 'mergeop'" in daemon.result.error.message
 
 
 def test_a_dump_builds_nothing(daemon: Daemon, client: Client) -> None:

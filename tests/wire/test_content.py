@@ -431,6 +431,23 @@ def test_an_image_is_put_into_the_index_as_gos_client_does(tmp_path: Path) -> No
     assert files_in(tmp_path) == ["index.json", "oci-layout"]
 
 
+def test_nothing_is_collected_while_somebody_writes(tmp_path: Path) -> None:
+    layout = layout_of(tmp_path / "made", b"stray")
+    write_index(layout.path)
+    (layout.path / "blobs/sha256/.tmp.left").write_bytes(b"half")
+    other = Ingest(Layout(layout.path))
+    with other.begin("ref", 0, "") as write:
+        write.write(b"new")
+        write.commit("")
+        layout.collect()
+    layout.collect()
+    assert len(files_in(layout.path)) == 5  # the index may lead to the new blob in a moment
+    other.release()
+    other.release()
+    layout.collect()
+    assert sorted(files_in(layout.path)) == ["index.json", "oci-layout"]
+
+
 def test_what_the_index_does_not_lead_to_is_collected(tmp_path: Path) -> None:
     layout = layout_of(tmp_path, b"stray", b"{}", b"[1]")
     kept = add_index(tmp_path, add_image(tmp_path, {"a": b"a"}), add_image(tmp_path, {"b": b"b"}))
