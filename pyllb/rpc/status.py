@@ -51,7 +51,7 @@ class CallCancelled(Exception):
 
 
 def is_head(headers: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether these headers only begin an answer; else they are all of it, or its trailers, and outcome() reads them."""
+    """Whether these headers only begin an answer; others are all of it, or its trailers, and outcome() reads them."""
     return "grpc-status" not in headers and headers.get(":status") == ("200",)
 
 
