@@ -8,13 +8,14 @@ from __future__ import annotations
 import functools
 import pkgutil
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from google.protobuf.descriptor import FileDescriptor
+    from google.protobuf.descriptor import Descriptor, FileDescriptor
     from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.message import Message
 
 # Two threads that both miss must not make two pools: a message of one is no message to the other.
 _making = threading.RLock()
@@ -44,14 +45,12 @@ def listing(module: str, names: dict[str, object]) -> list[str]:
 
 
 def _make(file: FileDescriptor, name: str) -> object | None:
-    from google.protobuf import message_factory
-
     from pyllb._pb._enum import Enum, with_callable_enums
 
     if name == "DESCRIPTOR":
         return file
     if message := file.message_types_by_name.get(name):
-        return with_callable_enums(message_factory.GetMessageClass(message), message)
+        return with_callable_enums(_message_class(message), message)
     if enum := file.enum_types_by_name.get(name):
         return Enum(enum)
     values = (enum.values_by_name.get(name) for enum in file.enum_types_by_name.values())
@@ -66,17 +65,48 @@ def _file(module: str) -> FileDescriptor:
 
 @functools.cache
 def _pool() -> tuple[DescriptorPool, dict[str, str]]:
-    from google.protobuf import descriptor_pool
-
     data = pkgutil.get_data(__package__, "descriptors.binpb")
     if data is None:
         raise ImportError(f"cannot read descriptors.binpb of {__package__}, which is part of the installed package")
-    pool = descriptor_pool.DescriptorPool()
+    pool = _empty_pool()
     paths = {}
     for name, file in _files(data):
         pool.AddSerializedFile(file)
         paths[name.rpartition("/")[2].removesuffix(".proto")] = name
     return pool, paths
+
+
+# protobuf's public modules for pools and classes load its pure-Python implementation too: 6 ms of a solve's start, and
+# of no use to the compiled one, which has both itself. What is asked of it here, those modules ask of it (protobuf 5 to
+# 7). Where it has not got it, the public way is taken.
+
+
+def _compiled(name: str) -> Callable[..., object] | None:
+    from google.protobuf import descriptor
+
+    found: Callable[..., object] | None = getattr(getattr(descriptor, "_message", None), name, None)
+    return found
+
+
+def _empty_pool() -> DescriptorPool:
+    make = _compiled("DescriptorPool")
+    if make is None:
+        from google.protobuf.descriptor_pool import DescriptorPool
+
+        return DescriptorPool()
+    return cast("DescriptorPool", make())
+
+
+def _message_class(message: Descriptor) -> type[Message]:
+    meta = _compiled("MessageMeta")
+    if meta is None:
+        from google.protobuf.message_factory import GetMessageClass
+
+        return GetMessageClass(message)
+    from google.protobuf.message import Message
+
+    known = getattr(message, "_concrete_class", None)  # of a message that another has a field of
+    return known or cast("type[Message]", meta(message.name, (Message,), {"DESCRIPTOR": message, "__module__": None}))
 
 
 def _files(data: bytes) -> Iterator[tuple[str, bytes]]:
