@@ -6,6 +6,7 @@ Mirrors pb.Definition (BuildKit 0.33.1).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import attrs
@@ -121,9 +122,10 @@ class Definition(Value):
         for _, op in self.ops:
             yield b"\x0a" + varint(len(op))
             yield op
-        yield from _entries(b"\x12", self._metadata)
+        keys = {digest: digest.encode() for digest in self._metadata}
+        yield from _entries(b"\x12", self._metadata, keys)
         if self._infos or self._locations:
-            locations = _entries(b"\x0a", self._locations)
+            locations = _entries(b"\x0a", self._locations, keys)
             locations += [message(b"\x12", info) for info in self._infos]
             yield b"\x1a" + varint(sum(map(len, locations)))
             yield from locations
@@ -351,16 +353,24 @@ class Definition(Value):
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
 
 
-def _entries(tag: bytes, values: Mapping[str, bytes]) -> list[bytes]:
-    """The entries of a map by digest, each in two parts: values are many, and need not be copied twice."""
+def _entries(tag: bytes, values: Mapping[str, bytes], keys: Mapping[str, bytes]) -> list[bytes]:
+    """The entries of a map by digest, in parts that are there already, for new memory is what costs here.
+
+    keys: digests as bytes.
+    """
     parts: list[bytes] = []
     for digest, value in values.items():
-        size = len(value)
-        length = varint(size)
-        # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
-        head = tag + varint(74 + len(length) + size) + b"\x0a\x47" + digest.encode() + b"\x12" + length
-        parts += (head, value)
+        begin, middle = _around(tag, len(value))
+        parts += (begin, keys.get(digest) or digest.encode(), middle, value)
     return parts
+
+
+@lru_cache(maxsize=1024)
+def _around(tag: bytes, size: int) -> tuple[bytes, bytes]:
+    """What stands before the key of an entry, and between it and a value of this size."""
+    length = varint(size)
+    # The key is 71 bytes of sha256 digest, which is 73 with its tag and size; the value's tag is one more.
+    return tag + varint(74 + len(length) + size) + b"\x0a\x47", b"\x12" + length
 
 
 def _canonical(read: ops_pb2.OpMetadata) -> bytes:
