@@ -121,6 +121,29 @@ def test_buildctl_reads_and_writes_the_same_local_cache(testbed: Testbed, nonce:
         assert ran(own.solve(two_stages(nonce), cache_from=f"type=local,src={tmp_path}/theirs")) == []
 
 
+def test_each_of_several_targets_reads_the_local_cache_that_the_one_before_left(
+    own: Client, nonce: str, tmp_path: Path
+) -> None:
+    place = f"{tmp_path}/cache"
+    own.solve(two_stages(f"{nonce} old"), cache_to=f"type=local,dest={place},mode=max")
+    targets = [two_stages(f"{nonce} {number}") for number in (1, 2)]
+    both = {"cache_from": f"type=local,src={place}", "cache_to": f"type=local,dest={place},mode=max,reset=true"}
+    result = own.solve(targets, cache_from=both["cache_from"], cache_to=both["cache_to"])
+    assert [step.error for step in result.steps if step.error] == []
+    assert result.warnings == ()
+    emptied(own)
+    assert ran(own.solve(targets[1], cache_from=both["cache_from"])) == []
+
+
+def test_what_cannot_be_collected_is_a_warning_for_the_cache_is_whole(own: Client, nonce: str, tmp_path: Path) -> None:
+    (tmp_path / "blobs/sha256/.tmp.no-file").mkdir(parents=True)
+    result = own.solve(two_stages(nonce), cache_to=f"type=local,dest={tmp_path},mode=max,reset=true")
+    (warning,) = result.warnings
+    assert "is whole, but what it does not need is still there" in warning.short
+    emptied(own)
+    assert ran(own.solve(two_stages(nonce), cache_from=f"type=local,src={tmp_path}")) == []
+
+
 def test_a_build_of_no_layers_writes_no_local_cache(own: Client, tmp_path: Path) -> None:
     own.solve(fs(), cache_to=f"type=local,dest={tmp_path}/cache")
     assert not (tmp_path / "cache" / "index.json").exists()

@@ -1,0 +1,37 @@
+"""Faults: what a failed call is to the user."""
+
+from __future__ import annotations
+
+import pytest
+
+from pyllb.client.faults import fault, session_lost
+from pyllb.client.record import Record
+from pyllb.errors import ConnectError, PyllbError, SolveError, UnsupportedError
+from pyllb.rpc.link import Hangup, Silence
+from pyllb.rpc.status import Code, RpcError
+
+ADDRESS = "tcp://builder:1234"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "message"),
+    [
+        (Code.UNAVAILABLE, ConnectError, "the connection to the daemon at 'tcp://builder:1234' was lost: why"),
+        (Code.DEADLINE_EXCEEDED, ConnectError, "the daemon at 'tcp://builder:1234' does not answer: why"),
+        (Code.UNIMPLEMENTED, UnsupportedError, "the daemon at 'tcp://builder:1234' is too old for this: why"),
+        (Code.UNKNOWN, SolveError, "why"),
+    ],
+)
+def test_a_status_of_this_side_names_the_daemon(code: Code, kind: type[PyllbError], message: str) -> None:
+    found = fault(RpcError(code, "why"), address=ADDRESS)
+    assert type(found) is kind
+    assert found.message == message
+
+
+def test_a_session_that_is_lost_says_how() -> None:
+    gone = session_lost(Hangup("the daemon closed the connection"), address=ADDRESS, record=Record())
+    assert gone.message == f"the session with the daemon at '{ADDRESS}' was lost: the daemon closed the connection"
+    silent = session_lost(Silence("60 s"), address=ADDRESS, record=Record())
+    assert silent.message == (
+        f"the daemon at '{ADDRESS}' was lost: it sends nothing any more, and closes no connection"
+    )
