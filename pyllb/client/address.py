@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.engine.discovery import require
-from pyllb.engine.probe import FRAME_HEADER, SETTINGS
+from pyllb.engine.probe import is_settings, read_head
 from pyllb.errors import ConnectError, NotThereYet, UsageError
 from pyllb.value import Value
 
@@ -94,7 +94,7 @@ class Address(Value):
         connection.settimeout(timeout)
         try:
             connection.sendall(hello)
-            header = _read(connection, FRAME_HEADER)
+            header = read_head(connection)
         except TimeoutError as error:
             message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
             raise ConnectError(message, address=self.text) from error
@@ -104,7 +104,7 @@ class Address(Value):
         return header
 
     def _check_hello(self, header: bytes) -> None:
-        if len(header) == FRAME_HEADER and header[3] == SETTINGS:
+        if is_settings(header):
             return
         if header.startswith(b"HTTP/1"):
             what = "speaks HTTP/1, not HTTP/2; Docker's own socket, say, is not buildkitd's"
@@ -134,13 +134,6 @@ def _is_socket(path: str) -> bool:
         return stat.S_ISSOCK(os.stat(path).st_mode)
     except OSError:
         return False
-
-
-def _read(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size and (more := connection.recv(size - len(data))):
-        data += more
-    return data
 
 
 def parse_address(text: str) -> Address:

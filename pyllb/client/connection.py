@@ -29,11 +29,20 @@ _OPENING = 1 << 10
 
 
 @attrs.frozen(eq=False, repr=False)
-class Pending(Generic[Got]):
-    """A call with one answer, under way."""
+class _Started(Generic[Got]):
+    """A call under way, and what its answers are."""
 
     call: Outgoing
     reply: type[Got]
+
+    def cancel(self) -> bool:
+        """End it at once; whether it had not ended before."""
+        return self.call.cancel()
+
+
+@attrs.frozen(eq=False, repr=False)
+class Pending(_Started[Got]):
+    """A call with one answer, under way."""
 
     def result(self) -> Got:
         """Wait for the answer. Raises RpcError, or CallCancelled after a cancel() of ours."""
@@ -43,30 +52,19 @@ class Pending(Generic[Got]):
         """Wait for the end: why there is no answer, None when there is one."""
         return self.call.error()
 
-    def cancel(self) -> bool:
-        """End it at once; whether it had not ended before."""
-        return self.call.cancel()
-
     def on_end(self, callback: Callable[[], object]) -> None:
         """Call this when it has ended; it must not block."""
         self.call.on_end(callback)
 
 
 @attrs.frozen(eq=False, repr=False)
-class Incoming(Generic[Got]):
+class Incoming(_Started[Got]):
     """A call with many answers, under way. Iterating over it raises RpcError, or CallCancelled after a cancel()."""
-
-    call: Outgoing
-    reply: type[Got]
 
     def __iter__(self) -> Iterator[Got]:
         while (messages := self.call.receive()) is not None:
             for message in messages:
                 yield _decode(self.reply, message)
-
-    def cancel(self) -> bool:
-        """End it at once; whether it had not ended before."""
-        return self.call.cancel()
 
 
 def _decode(kind: type[Reply], data: bytes) -> Reply:

@@ -62,7 +62,7 @@ def plan(node: Node, options: Options) -> Plan:
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
     sends = {index: target for index, target in targets.items() if target is not None}
-    _stores(options)
+    _stores(options)  # what is wrong with them now is told now; each solve looks again, after those before it
     return Plan(node, options, tuple(_attachables(options, directories, sends)), shared_key(directories))
 
 

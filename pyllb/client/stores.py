@@ -74,7 +74,7 @@ class Made(Value):
     def _descriptor(self, metadata: Mapping[str, str]) -> Mapping[str, object] | None:
         """Of what came: the daemon's, when it speaks of this one. Several exporters answer in the same place."""
         layout, digest = self.ingest.layout, self.ingest.last
-        found = _answer(metadata)[self.what]
+        found = _answer(metadata, self.what)
         if isinstance(found, dict) and found.get("digest") == digest:
             return found
         try:
@@ -93,13 +93,12 @@ class Made(Value):
         return [str(parse_reference(name.strip())) for name in names if name.strip()]
 
 
-def _answer(metadata: Mapping[str, str]) -> dict[str, object]:
-    """The descriptors among the exporters' response."""
-    image, cache = metadata.get(_IMAGE), metadata.get(_CACHE)
-    return {
-        "image": json.loads(base64.b64decode(image)) if image else None,
-        "cache": json.loads(cache) if cache else None,
-    }
+def _answer(metadata: Mapping[str, str], what: str) -> object:
+    """The descriptor of an image or a cache among the exporters' response; None when it has none."""
+    text = metadata.get(_IMAGE if what == "image" else _CACHE)
+    if not text:
+        return None
+    return json.loads(base64.b64decode(text) if what == "image" else text)
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)

@@ -19,12 +19,22 @@ def answers(address: str, *, timeout: float = 2.0) -> bool:
     try:
         with _connect(address, timeout) as connection:
             connection.sendall(HELLO)
-            header = b""
-            while len(header) < FRAME_HEADER and (more := connection.recv(FRAME_HEADER - len(header))):
-                header += more
-            return len(header) == FRAME_HEADER and header[3] == SETTINGS
+            return is_settings(read_head(connection))
     except OSError:
         return False
+
+
+def read_head(connection: socket.socket) -> bytes:
+    """The head of the frame that comes first, or what came before the end. Raises OSError."""
+    head = b""
+    while len(head) < FRAME_HEADER and (more := connection.recv(FRAME_HEADER - len(head))):
+        head += more
+    return head
+
+
+def is_settings(head: bytes) -> bool:
+    """Whether this is the whole head of a SETTINGS frame, with which a server of HTTP/2 begins."""
+    return len(head) == FRAME_HEADER and head[3] == SETTINGS
 
 
 def _connect(address: str, timeout: float) -> socket.socket:

@@ -77,7 +77,7 @@ def test_a_build_is_the_same_under_every_python(version: str, packages: Path, us
     try:
         command = pythons.command(version)
     except pythons.NoPython as error:
-        pytest.skip(str(error))
+        pytest.skip(str(error))  # those that can be had are tested; the error says why this one cannot
     made = dumps(command, packages, "random")
     # Where Python itself calls (__enter__ and the like), versions of it differ in which place that is.
     ours, theirs = (Definition.from_bytes(found.pop("protocols")) for found in (dict(usual), made))
