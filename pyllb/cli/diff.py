@@ -55,10 +55,13 @@ def _definition(text: str, how: Lowering) -> Definition:
 
 
 def _read(name: str, data: bytes) -> Definition:
+    """A definition, as LLB or as its JSON: no LLB begins with a brace, which would be the start of a group."""
     from pyllb.errors import DefinitionError
     from pyllb.marshal.definition import Definition
 
     try:
+        if data.startswith(b"{"):
+            return Definition.from_json(data.decode(errors="replace"))
         return Definition.from_bytes(data)
     except DefinitionError as error:
         where = "stdin" if name == _STDIN else repr(name)
@@ -122,6 +125,6 @@ command = click.Command(
     ],
     help="""Write in words which ops of the LLB A are others in B, and how.
 
-    A and B are each a file of LLB, - for stdin, or FILE.py[:TARGET], whose parameters have their defaults. Ends with 0
-    when there is no difference and 1 when there is one; source maps are not compared.""",
+    A and B are each a file of LLB or of its JSON, - for stdin, or FILE.py[:TARGET], whose parameters have their
+    defaults. Ends with 0 when there is no difference and 1 when there is one; source maps are not compared.""",
 )

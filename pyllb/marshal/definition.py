@@ -114,6 +114,23 @@ class Definition(Value):
         infos = tuple(info.SerializeToString(deterministic=True) for info in read.Source.infos)
         return cls(ops, metadata, infos, locations, data)
 
+    @classmethod
+    def from_json(cls, text: str) -> Definition:
+        """Read what `to_json` and `buildctl debug dump-llb` write (BuildKit 0.33.1), also as jq lays it out.
+
+        The source map is not in it. Raises DefinitionError for what is no such JSON, for an op that does not have the
+        digest beside it, so that none was changed or told in part, and as from_bytes does.
+        """
+        from pyllb.marshal.jsonlines import read_lines
+
+        if not isinstance(text, str):
+            raise DefinitionError(
+                f"the JSON of a definition is {text!r}; write it as text, such as Path(...).read_text()"
+            )
+        read = list(read_lines(text))
+        metadata = {digest: data for digest, _, data in read}
+        return cls.from_bytes(cls(tuple((digest, op) for digest, op, _ in read), metadata).to_bytes())
+
     def to_bytes(self) -> bytes:
         """As pb.Definition on the wire; what was read comes out as it was."""
         return self._wire if self._wire is not None else b"".join(self._parts())

@@ -11,6 +11,7 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
 from pyllb._pb import ops_pb2
+from pyllb.errors import DefinitionError
 from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition
 from tests.oracle import OracleError, ask
@@ -36,6 +37,12 @@ def assert_equal(data: bytes) -> Definition:
     return definition
 
 
+def assert_read_back(data: bytes) -> None:
+    """What buildctl tells of a definition of Go's is all of it, but for the source map."""
+    read, meant = Definition.from_json(buildctl(data)), Definition.from_bytes(data)
+    assert (read.ops, read.metadata, read.digest) == (meant.ops, meant.metadata, meant.digest)
+
+
 @pytest.fixture(scope="module")
 def answers() -> dict[str, bytes]:
     found = dict(zip([str(case["name"]) for case in CASES], ask(CASES), strict=True))
@@ -55,10 +62,14 @@ def test_json_and_dot_are_those_of_buildctl(name: str, answers: dict[str, bytes]
     data = answers[name]
     if not symlinks(data):
         assert_equal(data)
+        assert_read_back(data)
         return
     definition = Definition.from_bytes(data)
     assert definition.to_dot() == buildctl(data, "--dot")
     assert '"Action":{"symlink":{"oldpath":' in definition.to_json()
+    assert Definition.from_json(definition.to_json()).ops == definition.ops
+    with pytest.raises(DefinitionError, match="buildctl leaves out what a symlink is"):
+        Definition.from_json(buildctl(data))
 
 
 def test_json_and_dot_of_random_programs_are_those_of_buildctl() -> None:
@@ -66,6 +77,7 @@ def test_json_and_dot_of_random_programs_are_those_of_buildctl() -> None:
         assert not isinstance(answer, OracleError)
         if not symlinks(answer.definition):
             assert_equal(answer.definition)
+            assert_read_back(answer.definition)
 
 
 def filled(message: Message) -> None:

@@ -78,6 +78,15 @@ def test_a_definition_may_come_from_stdin_and_the_answer_be_json(project: Path) 
     assert change["fields"][0]["path"] == ["command"]
 
 
+def test_a_definition_may_be_json(project: Path) -> None:
+    text = dumped(project, "old/build.py", "--format=json")
+    (project / "old.json").write_bytes(text)
+    for words in (("old.json", "old/build.py"), ("-", "old.json")):
+        done = run(project, "diff", *words, input=text)
+        assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert run(project, "diff", "old.json", "new/build.py").returncode == 1
+
+
 def test_another_platform_is_a_difference(project: Path) -> None:
     (project / "amd.pb").write_bytes(dumped(project, "old/build.py", "--platform=linux/amd64"))
     done = run(project, "diff", "amd.pb", "old/build.py", "--platform=linux/arm64")
@@ -90,6 +99,7 @@ def test_another_platform_is_a_difference(project: Path) -> None:
         (("-", "-"), "stdin is read once"),
         (("rubbish.pb", "old/build.py"), "'rubbish.pb': not a definition"),
         (("-", "old/build.py"), "stdin: not a definition"),
+        (("broken.json", "old/build.py"), "'broken.json': not the JSON of a definition"),
         (("nothing.pb", "old/build.py"), "no build file 'nothing.pb'"),
         (("old/build.py:needs", "old/build.py"), "target 'needs' wants --name, and pyllb diff gives no parameters"),
         (("old/build.py:deflt", "old/build.py"), "has no target 'deflt'; did you mean 'default'?"),
@@ -99,6 +109,7 @@ def test_another_platform_is_a_difference(project: Path) -> None:
 )
 def test_wrong_use_ends_with_two(project: Path, words: tuple[str, ...], says: str) -> None:
     (project / "rubbish.pb").write_bytes(b"rubbish")
+    (project / "broken.json").write_bytes(b"{\xff")
     done = run(project, "diff", *words, input=b"rubbish")
     assert (done.returncode, done.stdout) == (2, b"")
     assert says in done.stderr.decode()
