@@ -6,6 +6,7 @@ gRPC does not use (push, priorities) is refused or ignored. Nothing here locks: 
 
 from __future__ import annotations
 
+import math
 import struct
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,13 +29,15 @@ MAX_FRAME = 16_384
 MAX_HEADERS = 64 << 20
 # Frames that wait to be taken before a peer that makes more of them is cut off: the daemon asks once, then reads.
 _MAX_WAITING = 10_000
+# Streams at once until the peer has said how many it takes: what RFC 9113 6.5.2 calls the least that it should.
+_FIRST_STREAMS = 100
 # The share of one stream before the next has its turn.
 _TURN = 256 << 10
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 END_STREAM = ACK = 0x1
 END_HEADERS, PADDED, HAS_PRIORITY = 0x4, 0x8, 0x20
-INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 0x4, 0x5
+MAX_CONCURRENT_STREAMS, INITIAL_WINDOW_SIZE, MAX_FRAME_SIZE = 0x3, 0x4, 0x5
 
 # A frame's head: length and type share the first four bytes, then flags, then the stream.
 _HEAD = struct.Struct(">IBI")
@@ -134,6 +137,10 @@ class Connection:
         self._stream_window = stream_window
         self._last_peer_stream = 0
         self._next_stream = 1
+        self._max_streams: float = _FIRST_STREAMS
+        self._unopened: dict[
+            int, tuple[tuple[str, str], ...]
+        ] = {}  # the request headers of streams that wait their turn
         # what came
         self._held = bytearray()
         self._preface_due = not client
@@ -226,6 +233,7 @@ class Connection:
             if kind != SETTINGS or flags & ACK or length > MAX_FRAME:
                 raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"the peer opened with {bytes(head)!r}, not as HTTP/2")
             self._settings_due = False
+            self._max_streams = math.inf
         if length > MAX_FRAME:
             raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes, the limit is {MAX_FRAME}")
         if self._block is not None and (kind != CONTINUATION or stream != self._block_stream):
@@ -358,7 +366,9 @@ class Connection:
             return
         _expect(len(payload) % _SETTING.size == 0, "SETTINGS", payload)
         for key, value in _SETTING.iter_unpack(payload):
-            if key == INITIAL_WINDOW_SIZE:
+            if key == MAX_CONCURRENT_STREAMS:
+                self._max_streams = value
+            elif key == INITIAL_WINDOW_SIZE:
                 self._resize(value)
             elif key == MAX_FRAME_SIZE:
                 if not MAX_FRAME <= value < 1 << 24:
@@ -400,11 +410,18 @@ class Connection:
     # --- what this end asks for -----------------------------------------------------------------------------------
 
     def open(self, headers: Iterable[tuple[str, str]]) -> int:
-        """Open a stream with these request headers; returns its number."""
+        """Open a stream with these request headers, once the peer takes another; returns its number."""
         stream, self._next_stream = self._next_stream, self._next_stream + 2
         self._streams[stream] = self._new_stream()
-        self.send_headers(stream, headers)
+        self._unopened[stream] = tuple(headers)
         return stream
+
+    def _begin(self) -> None:
+        """Let streams begin, in the order of their numbers, as HTTP/2 wants it."""
+        while self._unopened and len(self._streams) - len(self._unopened) < self._max_streams:
+            stream = next(iter(self._unopened))
+            self.send_headers(stream, self._unopened.pop(stream))
+            self._mark(stream, self._streams[stream])
 
     def send_headers(self, stream: int, headers: Iterable[tuple[str, str]]) -> None:
         """Queue a header block. It overtakes waiting data: send_end is the way to send trailers."""
@@ -429,7 +446,8 @@ class Connection:
 
     def reset(self, stream: int, code: ErrorCode) -> None:
         """End a stream in both directions at once; what is queued for it is dropped."""
-        if self._drop(stream):
+        begun = stream not in self._unopened
+        if self._drop(stream) and begun:
             self._frame(RST_STREAM, 0, stream, _WORD.pack(code))
 
     def credit(self, stream: int, size: int) -> None:
@@ -458,6 +476,7 @@ class Connection:
 
     def take(self, limit: int) -> list[Buffer]:
         """The bytes to write now, about `limit` of them; [] when there are none or the windows are shut."""
+        self._begin()
         out, self._control = self._control, []
         size = sum(map(len, out))
         while self._ready and size < limit:
@@ -506,13 +525,14 @@ class Connection:
 
     def _mark(self, stream: int, state: _Stream) -> None:
         """Put a stream in line if it has something that its own window lets go."""
-        if state.ended:
+        if state.ended or stream in self._unopened:
             return
         if state.send_window > 0 if state.pending else state.ending:
             self._ready[stream] = None
 
     def _drop(self, stream: int) -> bool:
         self._ready.pop(stream, None)
+        self._unopened.pop(stream, None)
         return self._streams.pop(stream, None) is not None
 
     def _frame(self, kind: int, flags: int, stream: int, payload: bytes) -> None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -146,8 +147,16 @@ def daemon() -> Daemon:
 
 @pytest.fixture
 def client(daemon: Daemon, tmp_path: Path) -> Iterator[Client]:
+    with serving(daemon, tmp_path) as connected:
+        yield connected
+
+
+@contextmanager
+def serving(daemon: Daemon, tmp_path: Path, **options: int) -> Iterator[Client]:
+    """A client of the daemon. options: of grpc's server, without their prefix."""
     with futures.ThreadPoolExecutor(8) as pool:
-        server = grpc.server(pool, options=[("grpc.max_metadata_size", 1 << 20)])
+        said = {"max_metadata_size": 1 << 20, **options}
+        server = grpc.server(pool, options=[(f"grpc.{name}", value) for name, value in said.items()])
         server.add_generic_rpc_handlers((daemon,))
         server.add_insecure_port(f"unix:{tmp_path}/daemon.sock")
         server.start()
@@ -225,6 +234,13 @@ def test_the_platform_is_the_daemons_own_unless_it_is_said(daemon: Daemon, clien
 def test_an_image_that_is_asked_for_twice_is_resolved_once(daemon: Daemon, client: Client) -> None:
     client.solve(merge(fs().image("app").run("true"), fs().image("app").run("false")))
     assert daemon.names().count("LLBBridge/ResolveImageConfig") == 1
+
+
+def test_a_daemon_that_takes_few_calls_at_once_is_asked_for_many_images(daemon: Daemon, tmp_path: Path) -> None:
+    images = [fs().image(f"app{number}").run("true") for number in range(40)]
+    with serving(daemon, tmp_path, max_concurrent_streams=4) as client:
+        client.solve(merge(*images))
+    assert daemon.names().count("LLBBridge/ResolveImageConfig") == 40
 
 
 def test_several_exporters_are_not_asked_of_a_daemon_that_would_take_the_first_alone(

@@ -180,6 +180,95 @@ def test_a_smaller_initial_window_holds_back_streams_that_are_open() -> None:
     assert frames(taken(connection)) == [(http2.DATA, 0, 1, b"x")]
 
 
+def client(streams: int | None = None) -> Connection:
+    """A client whose peer has said how many streams it takes at once; None: not a word of it."""
+    connection = Connection(client=True)
+    said = struct.pack(">HI", http2.MAX_CONCURRENT_STREAMS, streams) if streams is not None else b""
+    connection.receive(frame(http2.SETTINGS, 0, 0, said))
+    connection.take(1 << 20)
+    return connection
+
+
+def called(connection: Connection, times: int) -> list[int]:
+    streams = [connection.open(REQUEST) for _ in range(times)]
+    for stream in streams:
+        connection.send_data(stream, [b"asked"])
+        connection.send_end(stream)
+    return streams
+
+
+def answered(connection: Connection, stream: int) -> None:
+    connection.receive(frame(http2.HEADERS, http2.END_HEADERS | http2.END_STREAM, stream, block(REQUEST)))
+
+
+def begun(connection: Connection) -> list[int]:
+    """The streams that begin with what is sent now."""
+    data = taken(connection).removeprefix(http2.PREFACE)
+    return [stream for kind, _, stream, _ in frames(data) if kind == http2.HEADERS]
+
+
+def test_no_more_streams_are_open_than_the_peer_takes() -> None:
+    connection = client(2)
+    called(connection, 5)
+    asked = [(kind, stream) for kind, _, stream, _ in frames(taken(connection))]
+    assert sorted(asked) == sorted((kind, stream) for stream in (1, 3) for kind in (0, 0, 1))
+    assert taken(connection) == b""
+    answered(connection, 3)
+    assert begun(connection) == [5]
+    connection.reset(1, ErrorCode.CANCEL)
+    assert begun(connection) == [7]
+
+
+def test_a_stream_that_is_ended_before_it_began_is_never_heard_of() -> None:
+    connection = client(1)
+    called(connection, 3)
+    assert begun(connection) == [1]
+    connection.reset(3, ErrorCode.CANCEL)
+    assert taken(connection) == b""
+    answered(connection, 1)
+    assert begun(connection) == [5]
+
+
+def test_a_peer_may_take_more_streams_later_and_fewer() -> None:
+    connection = client(0)
+    called(connection, 4)
+    assert begun(connection) == []
+    connection.receive(frame(http2.SETTINGS, 0, 0, struct.pack(">HI", http2.MAX_CONCURRENT_STREAMS, 2)))
+    assert begun(connection) == [1, 3]
+    connection.receive(frame(http2.SETTINGS, 0, 0, struct.pack(">HI", http2.MAX_CONCURRENT_STREAMS, 1)))
+    answered(connection, 1)
+    assert begun(connection) == []
+    answered(connection, 3)
+    assert begun(connection) == [5]
+
+
+def test_a_hundred_streams_begin_before_the_peer_has_said_anything() -> None:
+    connection = Connection(client=True)
+    called(connection, 101)
+    assert begun(connection) == list(range(1, 200, 2))
+    connection.receive(frame(http2.SETTINGS, 0, 0))
+    assert begun(connection) == [201]
+
+
+@given(st.integers(1, 5), st.lists(st.integers(0, 3), max_size=40))
+def test_every_stream_has_its_turn_in_the_order_of_their_numbers(limit: int, acts: list[int]) -> None:
+    connection = client(limit)
+    seen: list[int] = []
+    live: set[int] = set()
+    asked = 0
+    for act in [*acts, *[3] * (len(acts) + 1)]:
+        if act < 3:
+            asked += len(called(connection, act))
+        elif live:
+            answered(connection, live.pop())
+        for stream in begun(connection):
+            seen.append(stream)
+            live.add(stream)
+        assert len(live) <= limit
+    assert seen == list(range(1, 2 * asked, 2))[: len(seen)]
+    assert len(live) == min(limit, asked - (len(seen) - len(live)))
+
+
 def test_streams_take_turns() -> None:
     connection = server()
     connection.receive(frame(http2.WINDOW_UPDATE, 0, 0, struct.pack(">I", 1 << 30)))
