@@ -95,9 +95,15 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
             local=local,
             oci_layouts=layouts or None,
         )
-    if sink.shows_logs:  # a line that says what was pushed is in the way of quiet, and of rawjson's objects
+    if sink.shows_logs:  # lines of text are in the way of quiet, and of rawjson's objects
+        sys.stderr.writelines(f"warning: {text}\n" for text in _untold(result))
         sys.stderr.writelines(f"pushed {name}\n" for name in _pushed(exports, result))
     return result
+
+
+def _untold(result: Result) -> list[str]:
+    """The warnings of this side: progress tells those of vertices, and these are of none."""
+    return list(dict.fromkeys(warning.short for warning in result.warnings if not warning.vertex))
 
 
 def _pushed(exports: Iterable[Export], result: Result) -> list[str]:

@@ -191,6 +191,15 @@ def test_several_filesystems_go_each_to_its_place(project: Path, address: str) -
     assert (clash.returncode, b"{target}" in clash.stderr) == (2, True)
 
 
+def test_a_local_cache_that_is_not_there_is_told_once(project: Path, address: str) -> None:
+    words = ("solve", ":several", "--cache-from", f"type=local,src={project}/cache")
+    told = f"warning: the build cache in '{project}/cache' is not there; the build goes on without\n"
+    done = run(project, address, *words)
+    assert (done.returncode, done.stderr.decode().count(told)) == (0, 1)
+    quiet = run(project, address, *words, "--progress=quiet")
+    assert (quiet.returncode, quiet.stderr) == (0, b"")
+
+
 def test_a_secret_that_was_not_given_fails_before_any_step_at_its_line(project: Path, address: str) -> None:
     done = run(project, address, "solve", ":secretive", "--run", fresh(), "--progress=plain")
 
