@@ -25,6 +25,8 @@ def parsed(node: pyllb.FS) -> tuple[ops_pb2.Op, dict[str, ops_pb2.Op]]:
     ops = {digest: ops_pb2.Op.FromString(data) for digest, data in definition.ops}
     last = list(ops.values())[-1]
     assert [(read.digest, read.index) for read in last.inputs] == [(definition.digest, 0)]
+    assert len(definition.ops) == len(ops)
+    assert {read.digest for op in ops.values() for read in op.inputs} == {*ops} - {definition.ops[-1][0]}
     return ops[definition.digest], ops
 
 
@@ -36,8 +38,14 @@ def rows(op: ops_pb2.Op) -> list[Row]:
 def does(action: ops_pb2.FileAction) -> str:
     kind = action.WhichOneof("action") or ""
     made = getattr(action, kind)
-    paths = [getattr(made, name) for name in ("path", "src", "dest", "oldpath", "newpath") if hasattr(made, name)]
-    return " ".join([kind, *paths, *([f"{made.mode:o}"] if kind in ("mkdir", "mkfile") else [])])
+    words = [getattr(made, name) for name in ("path", "src", "dest", "oldpath", "newpath") if hasattr(made, name)]
+    if kind in ("mkdir", "mkfile"):
+        words.append(f"{made.mode:o}")
+    if kind == "mkfile":
+        words.append(repr(made.data.decode()))
+    if kind == "mkdir" and made.makeParents:
+        words.append("parents")
+    return " ".join([kind, *words])
 
 
 def sources(op: ops_pb2.Op, ops: dict[str, ops_pb2.Op]) -> list[str]:
@@ -52,13 +60,22 @@ def owner(action: ops_pb2.FileAction) -> list[tuple[str, int] | int | None]:
     kept = getattr(action, action.WhichOneof("action") or "").owner
     for who in ("user", "group"):
         one = getattr(kept, who)
-        named = one.WhichOneof("user") == "byName"
-        given = (one.byName.name, one.byName.input) if named else one.byID
-        found.append(given if kept.HasField(who) else None)
+        form = one.WhichOneof("user")
+        assert (form is not None) == kept.HasField(who)
+        found.append((one.byName.name, one.byName.input) if form == "byName" else one.byID if form else None)
     return found
 
 
-NESTED = chain(fs().dir("/tmp"), mkdir("foo", mode=0o700), mkfile("foo/bar", "dt", mode=0o600))
+ACTIONS = (mkdir("foo", mode=0o700), mkfile("foo/bar", "dt", mode=0o600))
+ONE_CHAIN = (
+    image("foo").dir("/tmp").file(mkdir("foo/bar/", mode=0o700), rm("abc"), mkfile("foo/bar/baz", "d0", mode=0o777))
+)
+PIPELINE = (
+    image("foo")
+    .dir("/out")
+    .file(copy(chain(image("bar").dir("/tmp"), *ACTIONS), "foo/bar", "baz"), rm("foo/bax"))
+    .file(mkdir("/bar", mode=0o701), copy(image("foo"), "in", "out"), copy(image("baz").dir("/base"), "in2", "out2"))
+)
 CASES: list[tuple[str, pyllb.FS, list[str], list[Row]]] = [
     ("a directory", image("foo").mkdir("/foo", mode=0o700), [FOO], [(0, -1, 0, "mkdir /foo 700")]),
     (
@@ -67,16 +84,20 @@ CASES: list[tuple[str, pyllb.FS, list[str], list[Row]]] = [
         .dir("/etc")
         .file(mkdir("/foo", mode=0o700), mkdir("bar", mode=0o600, parents=True), mkdir("bar/baz", mode=0o701)),
         [FOO],
-        [(0, -1, -1, "mkdir /foo 700"), (1, -1, -1, "mkdir /etc/bar 600"), (2, -1, 0, "mkdir /etc/bar/baz 701")],
+        [
+            (0, -1, -1, "mkdir /foo 700"),
+            (1, -1, -1, "mkdir /etc/bar 600 parents"),
+            (2, -1, 0, "mkdir /etc/bar/baz 701"),
+        ],
     ),
     (
         "a directory and a file on nothing",
         fs().file(mkdir("/foo", mode=0o700), mkfile("bar", "data", mode=0o700)),
         [],
-        [(-1, -1, -1, "mkdir /foo 700"), (0, -1, 0, "mkfile /bar 700")],
+        [(-1, -1, -1, "mkdir /foo 700"), (0, -1, 0, "mkfile /bar 700 'data'")],
     ),
-    ("a file", image("foo").mkfile("/foo", "data", mode=0o700), [FOO], [(0, -1, 0, "mkfile /foo 700")]),
-    ("a file on nothing", fs().mkfile("/foo", "data"), [], [(-1, -1, 0, "mkfile /foo 644")]),
+    ("a file", image("foo").mkfile("/foo", "data", mode=0o700), [FOO], [(0, -1, 0, "mkfile /foo 700 'data'")]),
+    ("a file on nothing", fs().mkfile("/foo", "data"), [], [(-1, -1, 0, "mkfile /foo 644 'data'")]),
     (
         "links, as they are written",
         image("foo")
@@ -93,7 +114,7 @@ CASES: list[tuple[str, pyllb.FS, list[str], list[Row]]] = [
         [
             (0, -1, -1, "mkdir /src/dir 755"),
             (1, -1, -1, "symlink /src/dir /srcdir"),
-            (2, -1, -1, "mkfile /srcdir/file 700"),
+            (2, -1, -1, "mkfile /srcdir/file 700 'x'"),
             (3, -1, -1, "symlink dir/file /srcdirfile"),
             (4, -1, -1, "mkdir /src/dir/subdir 755"),
             (5, -1, 0, "symlink /src/dir/subdir /src/dir/subdir/nested"),
@@ -102,17 +123,19 @@ CASES: list[tuple[str, pyllb.FS, list[str], list[Row]]] = [
     ("something removed", image("foo").rm("/foo"), [FOO], [(0, -1, 0, "rm /foo")]),
     (
         "one chain",
-        image("foo")
-        .dir("/tmp")
-        .file(mkdir("foo/bar/", mode=0o700), rm("abc"), mkfile("foo/bar/baz", "d0", mode=0o777)),
+        ONE_CHAIN,
         [FOO],
-        [(0, -1, -1, "mkdir /tmp/foo/bar 700"), (1, -1, -1, "rm /tmp/abc"), (2, -1, 0, "mkfile /tmp/foo/bar/baz 777")],
+        [
+            (0, -1, -1, "mkdir /tmp/foo/bar 700"),
+            (1, -1, -1, "rm /tmp/abc"),
+            (2, -1, 0, "mkfile /tmp/foo/bar/baz 777 'd0'"),
+        ],
     ),
     (
         "a chain on another",
-        image("foo").dir("/tmp").mkdir("a").dir("sub").file(rm("foo"), mkfile("/abc", "d1", mode=0o701)),
+        ONE_CHAIN.dir("sub").file(rm("foo"), mkfile("/abc", "d1", mode=0o701)),
         [""],
-        [(0, -1, -1, "rm /tmp/sub/foo"), (1, -1, 0, "mkfile /abc 701")],
+        [(0, -1, -1, "rm /tmp/sub/foo"), (1, -1, 0, "mkfile /abc 701 'd1'")],
     ),
     (
         "a copy",
@@ -122,44 +145,17 @@ CASES: list[tuple[str, pyllb.FS, list[str], list[Row]]] = [
     ),
     (
         "a copy out of a chain",
-        image("foo").dir("/out").copy(NESTED, "foo/bar", "baz"),
+        image("foo").dir("/out").copy(chain(fs().dir("/tmp"), *ACTIONS), "foo/bar", "baz"),
         [FOO],
         [
             (-1, -1, -1, "mkdir /tmp/foo 700"),
-            (1, -1, -1, "mkfile /tmp/foo/bar 600"),
+            (1, -1, -1, "mkfile /tmp/foo/bar 600 'dt'"),
             (0, 2, 0, "copy /tmp/foo/bar /out/baz"),
         ],
     ),
     (
-        "a copy out of a chain on an image, and more",
-        image("foo")
-        .dir("/out")
-        .file(
-            copy(
-                chain(image("bar").dir("/tmp"), mkdir("foo", mode=0o700), mkfile("foo/bar", "dt", mode=0o600)),
-                "foo/bar",
-                "baz",
-            ),
-            rm("foo/bax"),
-        ),
-        [FOO, BAR],
-        [
-            (1, -1, -1, "mkdir /tmp/foo 700"),
-            (2, -1, -1, "mkfile /tmp/foo/bar 600"),
-            (0, 3, -1, "copy /tmp/foo/bar /out/baz"),
-            (4, -1, 0, "rm /out/foo/bax"),
-        ],
-    ),
-    (
         "copies out of several images",
-        image("foo")
-        .dir("/out")
-        .rm("x")
-        .file(
-            mkdir("/bar", mode=0o701),
-            copy(image("foo"), "in", "out"),
-            copy(image("baz").dir("/base"), "in2", "out2"),
-        ),
+        PIPELINE,
         ["", FOO, BAZ],
         [
             (0, -1, -1, "mkdir /bar 701"),
@@ -175,23 +171,29 @@ def test_each_action_reads_what_it_should(node: pyllb.FS, reads: list[str], acti
     op, ops = parsed(node)
     assert (sources(op, ops), rows(op)) == (reads, actions)
     assert not op.HasField("platform")
+    for action in op.file.actions:
+        assert_nothing_is_said_of_owner_and_time(action)
 
 
-def test_an_image_that_is_read_twice_is_one_op() -> None:
-    node = image("foo").rm("x").copy(image("foo"), "in", "out")
-    op, ops = parsed(node)
-    assert len(ops) == 4
+def assert_nothing_is_said_of_owner_and_time(action: ops_pb2.FileAction) -> None:
+    if action.HasField("rm"):
+        assert (action.rm.allowNotFound, action.rm.allowWildcard) == (False, False)
+        return
+    made = getattr(action, action.WhichOneof("action") or "")
+    assert (made.timestamp, made.HasField("owner")) == (-1, False)
+
+
+def test_a_copy_out_of_a_chain_on_an_image_shares_what_others_read() -> None:
+    op, ops = parsed(PIPELINE)
     below = ops[op.inputs[0].digest]
+    assert (len(ops), sources(below, ops)) == (6, [FOO, BAR])
     assert below.inputs[0].digest == op.inputs[1].digest
-
-
-def test_what_is_not_said_is_left_out_and_times_are_minus_one() -> None:
-    op, _ = parsed(image("foo").file(mkdir("/a"), mkfile("/b", "data"), symlink("c", "/c"), rm("/d")))
-    made, file, link, removed = op.file.actions
-    assert (made.mkdir.timestamp, file.mkfile.timestamp, link.symlink.timestamp) == (-1, -1, -1)
-    assert (made.mkdir.makeParents, file.mkfile.data) == (False, b"data")
-    assert (removed.rm.allowNotFound, removed.rm.allowWildcard) == (False, False)
-    assert not any(getattr(made, made.WhichOneof("action") or "").HasField("owner") for made in (made, file, link))
+    assert rows(below) == [
+        (1, -1, -1, "mkdir /tmp/foo 700"),
+        (2, -1, -1, "mkfile /tmp/foo/bar 600 'dt'"),
+        (0, 3, -1, "copy /tmp/foo/bar /out/baz"),
+        (4, -1, 0, "rm /out/foo/bax"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -223,6 +225,7 @@ def test_the_owner_of_a_copy_is_looked_up_in_the_base_of_its_own_chain() -> None
         )
     )
     assert sources(op, ops) == [FOO, BAR]
+    assert [action.copy.src for action in op.file.actions] == ["", "/src1", "/src0", "/src2", "/src3"]
     found = [owner(action) for action in op.file.actions]
     assert found == [[("user1", -1), None], [("user2", -1), None], [("user3", 0), None], [("user4", -1), None], [1, 2]]
 
