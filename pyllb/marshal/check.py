@@ -4,6 +4,7 @@ opsutils.Validate, and what the executors find of indices (BuildKit 0.33.1)."""
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
@@ -111,12 +112,23 @@ def _mount(mount: ops_pb2.Mount, inputs: int) -> Iterator[str]:
         yield "has a root that is no filesystem"
     if mount.dest == "/" and mount.readonly and mount.input == mount.output == EMPTY:
         yield "has a read-only root of nothing; no command is in it"
+    if mount.contentCache == ops_pb2.ON and kind in (ops_pb2.BIND, ops_pb2.CACHE) and _sneaks(mount):
+        yield (
+            f"caches {mount.dest!r} by the content of {mount.selector!r}, which can be written; "
+            "what lies beside that part would be in the result and not in the key"
+        )
     if kind == ops_pb2.CACHE and not mount.HasField("cacheOpt"):
         yield f"has a cache at {mount.dest!r} that says neither id nor sharing"
     if kind == ops_pb2.SECRET and not mount.secretOpt.ID:
         yield f"has a secret without id at {mount.dest!r}"
     if kind == ops_pb2.SSH and not mount.HasField("SSHOpt"):
         yield f"has an ssh agent at {mount.dest!r} that says nothing of it"
+
+
+def _sneaks(mount: ops_pb2.Mount) -> bool:
+    """Whether a part of an input is mounted and written to, so that the result holds what was not looked at."""
+    part = posixpath.normpath(f"/{mount.selector}").strip("/")
+    return bool(part) and EMPTY not in (mount.input, mount.output) and not mount.readonly
 
 
 def _file(op: ops_pb2.Op) -> Iterator[str]:

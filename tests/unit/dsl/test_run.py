@@ -187,6 +187,21 @@ def test_a_readonly_root_leaves_the_filesystem_as_it_was() -> None:
     assert (out.vertex, out.index) == (_exec(ran), 0)
 
 
+@pytest.mark.parametrize(
+    "mount",
+    [
+        pyllb.bind(SRC, "/src", selector="a", readonly=True, content_cache="on"),
+        pyllb.bind(SRC, "/src", selector="a", no_output=True, content_cache="on"),
+        pyllb.bind(SRC, "/src", selector="/", content_cache="on"),
+        pyllb.bind(SRC, "/src", content_cache="on"),
+    ],
+)
+def test_a_mount_of_which_nothing_unseen_can_change_is_cached_by_its_content(mount: BindMount) -> None:
+    made = pyllb.dump(BASE.run("x", mounts=[mount]).mkdir("/d"), platform="linux/amd64")
+    made.check()
+    assert "contentCache: ON" in made.to_tree()
+
+
 def test_a_run_on_nothing_has_an_empty_root() -> None:
     ran = pyllb.fs().run(["/b/sh"], mounts=[pyllb.bind(BASE, "/b")])
 

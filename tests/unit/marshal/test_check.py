@@ -41,8 +41,12 @@ def executed(*mounts: ops_pb2.Mount, **fields: object) -> bytes:
     return on_source(lambda made: made.exec.CopyFrom(op))
 
 
-def filed(*actions: ops_pb2.FileAction) -> bytes:
-    return on_source(lambda made: made.file.CopyFrom(ops_pb2.FileOp(actions=actions)))
+def filed(*actions: ops_pb2.FileAction, inputs: int = 1) -> bytes:
+    return on_source(lambda made: made.file.CopyFrom(ops_pb2.FileOp(actions=actions)), inputs)
+
+
+def action(input: int, secondaryInput: int, output: int, **does: object) -> ops_pb2.FileAction:
+    return ops_pb2.FileAction(input=input, secondaryInput=secondaryInput, output=output, **does)  # type: ignore[arg-type]  # an action of any kind, by name
 
 
 def made_dir(input: int = 0, secondaryInput: int = 0, output: int = 0) -> ops_pb2.FileAction:
@@ -56,18 +60,24 @@ def owned(number: int, input: int = 0) -> ops_pb2.FileAction:
     return ops_pb2.FileAction(mkdir=made, input=input)
 
 
-def linked(number: int) -> ops_pb2.FileAction:
+def linked(number: int, who: str) -> ops_pb2.FileAction:
     user = ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number))
-    link = ops_pb2.FileActionSymlink(oldpath="a", newpath="/b", owner=ops_pb2.ChownOpt(group=user))
+    link = ops_pb2.FileActionSymlink(oldpath="a", newpath="/b", owner=ops_pb2.ChownOpt(**{who: user}))
     return ops_pb2.FileAction(symlink=link)
+
+
+def copied(user: int, group: int) -> ops_pb2.FileActionCopy:
+    """A copy whose user and group are looked up in two places."""
+    names = [ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number)) for number in (user, group)]
+    return ops_pb2.FileActionCopy(src="/src", dest="/dest", owner=ops_pb2.ChownOpt(user=names[0], group=names[1]))
 
 
 def passed(**fields: object) -> bytes:
     return on_source(lambda op: op.passthrough.CopyFrom(ops_pb2.PassthroughOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
 
 
-def sides(**fields: object) -> bytes:
-    return on_source(lambda op: op.diff.CopyFrom(ops_pb2.DiffOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
+def sides(inputs: int = 1, **fields: object) -> bytes:
+    return on_source(lambda op: op.diff.CopyFrom(ops_pb2.DiffOp(**fields)), inputs)  # type: ignore[arg-type]  # fields of any kind, by name
 
 
 def merged(*inputs: int) -> bytes:
@@ -87,6 +97,9 @@ def rooted(**fields: object) -> ops_pb2.ExecOp:
 ROOTLESS = ops_pb2.ExecOp(meta=ops_pb2.Meta(args=["true"]), mounts=[ops_pb2.Mount(dest="/src")])
 NESTED = {"buildkit.llb.definition": ops_pb2.BuildInput(input=3)}
 LOWER, UPPER = ops_pb2.LowerDiffInput(), ops_pb2.UpperDiffInput(input=-1)
+NO_LOWER = ops_pb2.LowerDiffInput(input=-1)
+COPY, MKFILE = ops_pb2.FileActionCopy(src="/src", dest="/dest"), ops_pb2.FileActionMkFile(path="/foo/bar/baz")
+MKDIR, RM = ops_pb2.FileActionMkDir(path="/foo/bar", makeParents=True), ops_pb2.FileActionRm(path="/foo/bar/baz")
 WRONG = [
     (on_source(lambda op: op.source.CopyFrom(SOURCE.source)), r"has 1 input\(s\); a source has none"),
     (definition(ops_pb2.Op(source=ops_pb2.SourceOp(identifier="alpine"))), "identifier 'alpine'"),
@@ -99,6 +112,7 @@ WRONG = [
     ),
     (executed(ops_pb2.Mount(dest="/a", input=1)), r"mounts input 1 at '/a'; it has 1 input\(s\)"),
     (executed(ops_pb2.Mount(dest="/a", input=-2)), "mounts input -2"),
+    (on_source(lambda op: op.exec.MergeFrom(rooted(input=-2))), "mounts input -2 at '/'"),
     (executed(ops_pb2.Mount(dest="/a", input=1, mountType=ops_pb2.TMPFS)), "mounts input 1 at '/a'"),
     (executed(ops_pb2.Mount(dest="/a", input=-2, mountType=ops_pb2.TMPFS)), "mounts input -2"),
     (
@@ -118,18 +132,31 @@ WRONG = [
     (filed(made_dir(input=-2)), "action 0, which reads -2"),
     (filed(made_dir(secondaryInput=9)), "action 0, which reads 9"),
     (filed(made_dir(secondaryInput=-2)), "action 0, which reads -2"),
+    (filed(action(0, -2, 0, copy=COPY)), "action 0, which reads -2"),
     (filed(made_dir(input=1)), "action 0, which reads its own result"),
+    (filed(made_dir(input=0), inputs=0), "action 0, which reads its own result"),
     (filed(made_dir(input=2, output=-1), made_dir(input=1)), "which reads its own result"),
+    (filed(action(1, -1, -1, mkdir=MKDIR), action(0, -1, 0, mkfile=MKFILE), inputs=0), "which reads its own result"),
     (filed(made_dir(output=-1)), "keeps the result of none"),
     (filed(made_dir(output=0), made_dir(output=0)), r"the outputs \[0, 0\]"),
     (filed(made_dir(output=1)), r"the outputs \[1\]"),
     (filed(owned(-1)), "of the owner 'ada', on nothing that has names; write numbers"),
-    (filed(owned(7)), "owner 'ada' is looked up in 7; it has"),
+    (filed(owned(1_000_000)), "owner 'ada' is looked up in 1000000; it has"),
     (definition(ops_pb2.Op(file=ops_pb2.FileOp(actions=[owned(0, -1)]))), "owner 'ada' is looked up in 0; it has 0"),
-    (filed(linked(1)), "owner 'ada' is looked up in 1; it has"),
+    (filed(linked(1, "user")), "owner 'ada' is looked up in 1; it has"),
+    (filed(linked(1, "group")), "owner 'ada' is looked up in 1; it has"),
+    (
+        filed(action(-1, -1, -1, mkfile=MKFILE), action(1, 0, 0, copy=copied(1, 2)), inputs=2),
+        "action 1, whose owner 'ada' is looked up in 2; it has",
+    ),
     (merged(0, 0), r"merges 2 filesystem\(s\); it has 1 input\(s\)"),
     (merged(1), "merges input 1"),
     (sides(lower=LOWER), "lacks its lower or its upper side"),
+    (sides(upper=UPPER), "lacks its lower or its upper side"),
+    (sides(0, upper=UPPER), "lacks its lower or its upper side"),
+    (sides(0, lower=NO_LOWER), "lacks its lower or its upper side"),
+    (sides(0, lower=LOWER, upper=UPPER), r"has 1 side\(s\) that are not scratch; it has 0 input\(s\)"),
+    (sides(lower=NO_LOWER, upper=UPPER), r"has 0 side\(s\) that are not scratch; it has 1 input\(s\)"),
     (sides(lower=LOWER, upper=ops_pb2.UpperDiffInput()), "has 2 side"),
     (sides(lower=ops_pb2.LowerDiffInput(input=4), upper=UPPER), "reads input 4"),
     (passed(outputs=[0]), "has no id"),
@@ -166,9 +193,53 @@ def test_what_go_makes_is_not_refused(name: str) -> None:
     Definition.from_bytes(path(name, ".pb").read_bytes()).check()
 
 
-def test_several_outputs_of_file_actions_are_not_refused() -> None:
-    """As the daemon's own tests have them; no client makes such."""
-    Definition.from_bytes(filed(made_dir(output=1), made_dir(output=0), made_dir(input=1, output=-1))).check()
+TAKEN = {
+    "an action on another": filed(action(0, -1, -1, mkdir=MKDIR), action(1, -1, 0, mkfile=MKFILE)),
+    "actions on nothing": filed(action(-1, -1, -1, mkdir=MKDIR), action(0, -1, 0, mkfile=MKFILE), inputs=0),
+    "owners of two inputs": filed(action(1, 0, 0, copy=copied(0, 1)), inputs=2),
+    "a copy onto the later input": filed(action(1, 0, 0, copy=COPY), inputs=2),
+    "a copy out of an action": filed(
+        *(action(0, -1, -1, mkdir=MKDIR), action(1, 2, -1, copy=COPY), action(3, -1, 0, rm=RM)), inputs=2
+    ),
+    "a copy from one action onto another": filed(
+        action(0, -1, -1, mkdir=MKDIR), action(0, -1, -1, mkfile=MKFILE), action(2, 1, 0, copy=COPY)
+    ),
+    "several outputs": filed(action(0, -1, 0, mkdir=MKDIR), action(1, -1, 1, mkfile=MKFILE)),
+    "outputs in another order": filed(made_dir(output=1), made_dir(output=0), made_dir(input=1, output=-1)),
+    "a diff of nothing and nothing": sides(0, lower=NO_LOWER, upper=UPPER),
+}
+
+
+@pytest.mark.parametrize("data", TAKEN.values(), ids=TAKEN.keys())
+def test_what_the_daemons_own_tests_take_is_not_refused(data: bytes) -> None:
+    """Also what no client makes."""
+    Definition.from_bytes(data).check()
+
+
+@pytest.mark.parametrize(
+    ("mount", "taken"),
+    [
+        (ops_pb2.Mount(dest="/foo", selector="/bar"), False),
+        (ops_pb2.Mount(dest="/foo", selector="/bar", readonly=True), True),
+        (ops_pb2.Mount(dest="/foo", selector="/bar", output=-1), True),
+        (ops_pb2.Mount(dest="/foo", selector="/"), True),
+        (ops_pb2.Mount(dest="/foo", selector="x/.."), True),
+        (ops_pb2.Mount(dest="/", selector="/bar"), False),
+        (ops_pb2.Mount(dest="/", selector="/bar", readonly=True), True),
+        (ops_pb2.Mount(dest="/", selector="/bar", output=-1), True),
+        (ops_pb2.Mount(dest="/", selector="/"), True),
+        (ops_pb2.Mount(dest="/foo", selector="/bar", input=-1), True),
+    ],
+)
+def test_a_part_that_can_be_written_is_not_cached_by_its_content(mount: ops_pb2.Mount, taken: bool) -> None:
+    for setting in (ops_pb2.DEFAULT, ops_pb2.OFF, ops_pb2.ON):
+        mount.contentCache = setting
+        read = Definition.from_bytes(executed(mount))
+        if taken or setting != ops_pb2.ON:
+            read.check()
+            continue
+        with pytest.raises(DefinitionError, match=f"caches '{mount.dest}' by the content of '/bar'"):
+            read.check()
 
 
 def test_what_pyllb_makes_is_not_refused() -> None:
@@ -220,11 +291,13 @@ def test_digests_that_are_not_those_of_the_ops_are_refused_so_there_is_no_cycle(
         Definition(ops, {}).check()
 
 
-def test_a_place_in_a_file_that_the_source_map_lacks_is_refused() -> None:
+@pytest.mark.parametrize("index", [-1, 1])
+def test_a_place_in_a_file_that_the_source_map_lacks_is_refused(index: int) -> None:
     message = ops_pb2.Definition.FromString(definition(SOURCE))
     digest = digest_of(SOURCE.SerializeToString())
-    message.Source.locations[digest].locations.add(sourceIndex=2)
-    with pytest.raises(DefinitionError, match=rf"op {digest} was made in file 2 .* has 0 file\(s\)"):
+    message.Source.infos.add(filename="Dockerfile")
+    message.Source.locations[digest].locations.add(sourceIndex=index)
+    with pytest.raises(DefinitionError, match=rf"op {digest} was made in file {index} .* has 1 file\(s\)"):
         Definition.from_bytes(message.SerializeToString())
 
 
