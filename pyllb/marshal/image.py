@@ -1,13 +1,16 @@
 """Output image config: the base image's config as JSON, laid over by what the build sets.
 
 The rules are those of the Dockerfile frontend (BuildKit 0.33.1): a new entrypoint takes the inherited command off,
-triggers of the base image are not inherited, an image without a PATH has the usual one.
+triggers of the base image are not inherited, an image without a PATH has the usual one, and the variant and version by
+which the base was asked for win over those that it says of itself.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+
+import attrs
 
 from pyllb.ir.image import JSON, Healthcheck, ImageConfig, ImageSpec, rfc3339
 from pyllb.ir.meta import DEFAULT_SHELL, Meta
@@ -27,7 +30,7 @@ def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platfor
     base: the config of the image under node, None when there is none or it is not known. state: node's values.
     platform: the marshal call's.
     """
-    target = state.platform or platform
+    target = _target(node.meta, state.platform or platform)
     top: dict[str, JSON] = {}
     inner: dict[str, JSON] = {}
     if base is not None:
@@ -50,6 +53,20 @@ def image_config(node: Node, base: ImageConfig | None, state: Evaluated, platfor
         added: list[JSON] = [dict(entry) for entry in node.spec.history]
         top["history"] = [*known, *added] if isinstance(known, list) else added
     return json.dumps(top, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+
+
+def _target(meta: Meta, platform: Platform) -> Platform:
+    """The platform of the image; what its base was asked for by says more where both are of one kind."""
+    image = meta.settings.image
+    asked = None if image is None or meta.settings.platform is not None else image.constraints.platform
+    if asked is None or (asked.os, asked.architecture) != (platform.os, platform.architecture):
+        return platform
+    return attrs.evolve(
+        platform,
+        variant=asked.variant or platform.variant,
+        os_version=asked.os_version or platform.os_version,
+        os_features=asked.os_features or platform.os_features,
+    )
 
 
 def _process(config: dict[str, JSON], meta: Meta, base: ImageConfig | None, state: Evaluated, target: Platform) -> None:

@@ -16,7 +16,7 @@ from tests.unit.marshal.nodes import AMD64, lowered, requests
 
 S390X, PPC64LE = Platform("linux", "s390x"), Platform("linux", "ppc64le")
 ARM64, ARMV7, ARMV6 = Platform("linux", "arm64"), Platform("linux", "arm", "v7"), Platform("linux", "arm", "v6")
-WINDOWS = Platform("windows", "amd64")
+WINDOWS, SERVER_2019 = Platform("windows", "amd64"), Platform("windows", "amd64", "", "10.0.19041.0")
 
 
 def told(node: pyllb.FS, platform: Platform = AMD64, **configs: Platform) -> dict[str, Platform | None]:
@@ -155,16 +155,19 @@ def test_an_oci_layout_and_a_definition_in_a_file_have_a_platform() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "config", "image_is"),
+    ("asked", "text", "config", "image_is"),
     [
-        (Platform("linux", "arm64", "v8"), Platform("linux", "arm64"), ARM64),
-        (Platform("linux", "arm64", "v8"), Platform("linux", "arm64", "v8"), ARM64),
-        (WINDOWS, Platform("windows", "amd64", "", "10.0.19041.0"), Platform("windows", "amd64", "", "10.0.19041.0")),
+        (Platform("linux", "arm64", "v8"), "linux/arm64", Platform("linux", "arm64"), ARM64),
+        (Platform("linux", "arm64", "v8"), "linux/arm64", Platform("linux", "arm64", "v8"), ARM64),
+        (WINDOWS, "windows/amd64", SERVER_2019, SERVER_2019),
+        (SERVER_2019, "windows(10.0.19041.0)/amd64", Platform("windows", "amd64", "", "11.0.22000.0"), SERVER_2019),
+        (ARMV6, "linux/arm/v6", Platform("linux", "arm"), ARMV6),
     ],
 )
-def test_an_image_that_is_made_says_the_platform_of_its_base(
-    asked: Platform, config: Platform, image_is: Platform
+def test_an_image_that_is_made_says_the_platform_of_its_base_and_what_was_asked_for_more_closely(
+    asked: Platform, text: str, config: Platform, image_is: Platform
 ) -> None:
+    assert str(asked.normalized()) == text
     answer = {"os": config.os, "architecture": config.architecture, "variant": config.variant}
     answer["os.version"] = config.os_version
     node = image("a", platform=asked).mkdir("/a")
@@ -173,3 +176,12 @@ def test_an_image_that_is_made_says_the_platform_of_its_base(
     fields = json.loads(made)
     found = [fields.get(name, "") for name in ("os", "architecture", "variant", "os.version")]
     assert Platform(*found) == image_is
+
+
+def test_an_image_that_is_made_says_the_platform_that_its_state_names() -> None:
+    answer = json.dumps({"os": "linux", "architecture": "arm", "variant": "v7"}).encode()
+    node = image("a", platform="linux/arm/v6")
+    for made, variant in ((node, "v6"), (node.platform("linux/arm/v5"), "v5"), (node.platform("linux/riscv64"), None)):
+        config = lowered(made, {"docker.io/library/a:latest": answer}).image
+        assert config is not None
+        assert json.loads(config).get("variant") == variant
