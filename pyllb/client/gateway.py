@@ -57,6 +57,7 @@ class Bridge:
         self._running: set[Pending[Message]] = set()
         self._stopped = False
         self.llb_caps: frozenset[str] = frozenset()
+        self.llb_disabled: Mapping[str, str] = {}
         self.caps: frozenset[str] = frozenset()
         self.platform = Platform("linux", "amd64")
         cancellation.on_cancel(self.stop)
@@ -70,10 +71,15 @@ class Bridge:
             pending.cancel()
 
     def ping(self) -> None:
-        """Ask what the daemon can: fills caps, llb_caps and platform, which is its first worker's own."""
+        """Ask what the daemon can: fills caps, llb_caps, llb_disabled and platform, which is its first worker's own.
+
+        llb_disabled: why, by the capabilities that it knows and does not grant; "" when it does not say.
+        """
         pong = self._call("Ping", gateway_pb2.PingRequest(), gateway_pb2.PongResponse, timeout=_PING_TIMEOUT)
         self.caps = frozenset(cap.ID for cap in pong.FrontendAPICaps if cap.Enabled)
-        self.llb_caps = frozenset(cap.ID for cap in pong.LLBCaps if cap.Enabled) or _OLD_LLB_CAPS
+        granted = frozenset(cap.ID for cap in pong.LLBCaps if cap.Enabled)
+        self.llb_caps = granted if pong.LLBCaps else _OLD_LLB_CAPS
+        self.llb_disabled = {cap.ID: cap.DisabledReasonMsg for cap in pong.LLBCaps if not cap.Enabled}
         for worker in pong.Workers[:1]:
             for platform in worker.platforms[:1]:
                 self.platform = platform_of(platform)

@@ -146,7 +146,7 @@ def _solve(
         )
         job.definition = lowered.definition
         message = _message(lowered.definition, options)
-        _check_caps(lowered.definition, message, job.bridge.llb_caps, connection.address.text)
+        _check_caps(lowered.definition, message, job.bridge, connection.address.text)
         ref = job.bridge.solve(message, options.cache_from)
         return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
 
@@ -259,14 +259,18 @@ def _check_exports(options: Options, known: frozenset[str], address: str) -> Non
         )
 
 
-def _check_caps(definition: Definition, message: ops_pb2.Definition, known: frozenset[str], address: str) -> None:
+def _check_caps(definition: Definition, message: ops_pb2.Definition, bridge: Bridge, address: str) -> None:
     for digest, metadata in message.metadata.items():
         for cap in sorted(metadata.caps):  # also one that is said not to be needed: the daemon looks at names alone
-            if cap not in known:
-                raise UnsupportedError(
-                    f"the daemon at {address!r} lacks the capability {cap!r}, which is needed here; a newer one has it",
-                    sources=definition.source_lines(digest),
-                )
+            if cap not in bridge.llb_caps:
+                raise UnsupportedError(_lacks(cap, bridge, address), sources=definition.source_lines(digest))
+
+
+def _lacks(cap: str, bridge: Bridge, address: str) -> str:
+    if cap not in bridge.llb_disabled:
+        return f"the daemon at {address!r} lacks the capability {cap!r}, which is needed here; a newer one has it"
+    why = bridge.llb_disabled[cap] or "it does not say why"
+    return f"the daemon at {address!r} has disabled the capability {cap!r}, which is needed here: {why}"
 
 
 def _steps(definition: Definition | None) -> frozenset[str]:

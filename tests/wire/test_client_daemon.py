@@ -44,6 +44,7 @@ class Daemon(grpc.GenericRpcHandler):
         self.asked: list[tuple[str, Message]] = []
         self.caps: tuple[str, ...] = ("solve.base", "solve.inlinereturn", "resolveimage", "readfile")
         self.llb_caps: tuple[str, ...] = (*LLB_CAPS, "mergeop")
+        self.llb_disabled: dict[str, str] = {}
         self.fails: dict[str, tuple[grpc.StatusCode, str, tuple[any_pb2.Any, ...]]] = {}
         self.returned = threading.Event()
         self.result = gateway_pb2.ReturnRequest()
@@ -115,6 +116,8 @@ class Daemon(grpc.GenericRpcHandler):
         pong.Workers.add(**worker)
         for cap in self.llb_caps:
             pong.LLBCaps.add(ID=cap, Enabled=True)
+        for cap, why in self.llb_disabled.items():
+            pong.LLBCaps.add(ID=cap, Enabled=False, DisabledReasonMsg=why)
         return pong
 
     def LLBBridge_ResolveImageConfig(self, request: Message, context: object) -> Message:
@@ -297,6 +300,29 @@ def test_a_capability_that_is_missing_is_told_at_the_users_line_and_nothing_is_b
         client.solve(merge(fs().mkfile("/a", b""), fs().mkfile("/b", b"")))
     assert "merge(" in caught.value.sources[0].excerpt(0)
     assert "LLBBridge/Solve" not in daemon.names()
+
+
+@pytest.mark.parametrize("off", [(), ("mergeop",), ("file.base",), ("file.base", "mergeop")])
+def test_a_capability_that_is_disabled_is_told_with_the_reason(
+    daemon: Daemon, client: Client, off: tuple[str, ...]
+) -> None:
+    node = merge(fs().mkfile("/a", b""), fs().mkfile("/b", b""))
+    daemon.llb_caps = tuple(cap for cap in (*LLB_CAPS, "mergeop") if cap not in off)
+    daemon.llb_disabled = dict.fromkeys(off, "not on this machine")
+    if not off:
+        client.solve(node)
+        return
+    with pytest.raises(UnsupportedError) as caught:
+        client.solve(node)
+    told = [f"has disabled the capability {cap!r}, which is needed here: not on this machine" for cap in off]
+    assert any(caught.value.message.endswith(text) for text in told)
+    assert "LLBBridge/Solve" not in daemon.names()
+
+
+def test_a_daemon_that_has_disabled_all_is_not_taken_for_one_that_does_not_tell(daemon: Daemon, client: Client) -> None:
+    daemon.llb_caps, daemon.llb_disabled = (), dict.fromkeys(LLB_CAPS, "")
+    with pytest.raises(UnsupportedError, match=r"has disabled the capability .*: it does not say why"):
+        client.solve(fs().image("app").run("true"))
 
 
 def test_a_capability_that_a_definition_says_it_can_do_without_counts_too(daemon: Daemon, client: Client) -> None:
