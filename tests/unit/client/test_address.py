@@ -38,7 +38,9 @@ def test_what_is_no_address_is_told_with_its_text(text: str) -> None:
     assert "tcp://" in str(caught.value)
 
 
-@pytest.mark.parametrize("scheme", ["ssh", "docker-container", "kube-pod", "npipe"])
+@pytest.mark.parametrize(
+    "scheme", ["ssh", "docker-container", "podman-container", "nerdctl-container", "kube-pod", "npipe"]
+)
 def test_the_schemes_that_buildctl_knows_more_are_not_there_yet(scheme: str) -> None:
     with pytest.raises(NotThereYet, match=scheme):
         parse_address(f"{scheme}://x")

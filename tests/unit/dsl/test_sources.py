@@ -138,6 +138,12 @@ def _op(state: FS) -> SourceOp:
             (),
         ),
         (
+            pyllb.oci_layout_blob(f"layouts/blob@{SHA}", session="sid", store="store0"),
+            f"oci-layout+blob://docker.io/layouts/blob@{SHA}",
+            {"oci.session": "sid", "oci.store": "store0"},
+            (),
+        ),
+        (
             pyllb.oci_layout_blob(f"h.io/a@{SHA}", store="s", session="x", mode=0, owner=0),
             f"oci-layout+blob://h.io/a@{SHA}",
             {"oci.session": "x", "oci.store": "s"},
@@ -250,7 +256,7 @@ def test_a_source_has_the_attributes_and_caps_of_go(
     [
         (("0123456789abcdef" * 3)[:40], True),
         ("0123456789abcdef" * 4, True),
-        *((("0123456789abcdef" * 5)[:length], False) for length in (7, 39, 41, 63)),
+        *((("0123456789abcdef" * 5)[:length], False) for length in (6, 7, 39, 41, 63, 65)),
         *(("!" * 40, False), ("z" * 64, False), ("A" * 40, False), ("main", False)),
     ],
 )

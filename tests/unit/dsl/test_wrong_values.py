@@ -120,6 +120,7 @@ ROWS: dict[str, Row] = {
         ("'team/app@sha256:invalid'",),
     ),
     "a blob without a digest": (lambda: pyllb.oci_layout_blob("a/b"), RefError, ("names no blob", "NAME@sha256:")),
+    "an image blob without a digest": (lambda: pyllb.image_blob("team/app"), RefError, ("names no blob",)),
     "a blob's owner by name": (lambda: pyllb.image_blob(f"a@{SHA}", owner="app"), OptionError, ("write numbers",)),
     "a store that is empty": (lambda: pyllb.oci_layout("a/b:c", store=""), OptionError, ("store is empty",)),
     "a checksum without algorithm": (
@@ -206,6 +207,11 @@ ROWS: dict[str, Row] = {
     "a host name with a slash": (lambda: IMAGE.hostname("a/b"), OptionError, ("'a/b'",)),
     "an unknown network": (lambda: any_.image("a").network("hosts"), OptionError, ("did you mean 'host'?", "'none'")),
     "an unknown security": (lambda: any_.image("a").security("unsafe"), OptionError, ("'unsafe'", "'insecure'")),
+    "an unknown security of a run": (
+        lambda: any_.image("a").run(["true"], security=2),
+        OptionError,
+        ("2 (int)", "'insecure'"),
+    ),
     "an unknown ulimit": (lambda: IMAGE.ulimit("nofiles", 1), OptionError, ("did you mean 'nofile'?",)),
     "a ulimit upside down": (lambda: IMAGE.ulimit("nofile", 9, 3), OptionError, ("soft=9", "hard=3")),
     "an extra host without address": (lambda: IMAGE.extra_host("db", "db.local"), OptionError, ("'db.local'", "IPv4")),

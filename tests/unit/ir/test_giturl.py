@@ -80,6 +80,33 @@ def test_a_git_url_is_taken_apart(text: str, scheme: str, remote: str, identifie
 
 
 @pytest.mark.parametrize(
+    ("text", "scheme", "user", "host", "path", "ref", "subdir"),
+    [
+        ("http://github.com/o/n", "http", "", "github.com", "/o/n", "", ""),
+        ("https://github.com/o/n", "https", "", "github.com", "/o/n", "", ""),
+        ("HTTP://github.com/o/n", "http", "", "github.com", "/o/n", "", ""),
+        ("http://github.com/o/n#v1.0.0", "http", "", "github.com", "/o/n", "v1.0.0", ""),
+        ("http://github.com/o/n#v1.0.0:sub", "http", "", "github.com", "/o/n", "v1.0.0", "sub"),
+        ("http://foo:bar@github.com/o/n#v1.0.0", "http", "foo:bar", "github.com", "/o/n", "v1.0.0", ""),
+        ("ssh://git@github.com/o/n.git", "ssh", "git", "github.com", "/o/n.git", "", ""),
+        ("ssh://git@github.com:22/o/n.git", "ssh", "git", "github.com:22", "/o/n.git", "", ""),
+        ("ssh://root@a.b.c:2222/x/odd/n.git", "ssh", "root", "a.b.c:2222", "/x/odd/n.git", "", ""),
+        ("ssh://u@192.168.0.1:456/~/n.git", "ssh", "u", "192.168.0.1:456", "/~/n.git", "", ""),
+        ("git://host.xz:1234/to/n.git", "git", "", "host.xz:1234", "/to/n.git", "", ""),
+        ("git@github.com:o/n.git", "ssh", "git", "github.com", "o/n.git", "", ""),
+        ("git@github.com:o/n.git#v1.0", "ssh", "git", "github.com", "o/n.git", "v1.0", ""),
+        ("git@github.com:o/n.git#v1.0.0:hack", "ssh", "git", "github.com", "o/n.git", "v1.0.0", "hack"),
+        ("other@example.com:/srv/odd/n.git", "ssh", "other", "example.com", "/srv/odd/n.git", "", ""),
+    ],
+)
+def test_the_parts_of_a_git_url(text: str, scheme: str, user: str, host: str, path: str, ref: str, subdir: str) -> None:
+    url = parse_git_url(text)
+
+    assert (url.scheme, url.host, url.path, url.ref, url.subdir) == (scheme, host, path, ref, subdir)
+    assert url.remote.rpartition("@")[0].removeprefix(f"{scheme}://") == user
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("", "not a url", "ftp://host/n", "file:///n", "https://", "https:///n", "https://host", "https://host/"),
