@@ -169,6 +169,8 @@ def test_what_is_empty_is_told_as_buildctl_tells_it() -> None:
     ops.append(ops_pb2.Op(file=ops_pb2.FileOp(actions=actions)))
     ops.append(ops_pb2.Op(exec=ops_pb2.ExecOp(meta=ops_pb2.Meta(), mounts=[ops_pb2.Mount()])))
     ops.append(ops_pb2.Op(diff=ops_pb2.DiffOp(lower=ops_pb2.LowerDiffInput(), upper=ops_pb2.UpperDiffInput())))
+    ops.append(ops_pb2.Op(constraints=ops_pb2.WorkerConstraints(), platform=ops_pb2.Platform()))
+    getattr(ops[-1].build, "def").SetInParent()
     encoded = list(dict.fromkeys(op.SerializeToString() for op in ops))
     definition = ops_pb2.Definition(**{"def": encoded})  # type: ignore[arg-type]  # `def` is a word of Python
     getattr(definition, "def").append(

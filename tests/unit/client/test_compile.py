@@ -36,7 +36,7 @@ def test_a_machine_is_the_architecture_that_go_calls_it(
     assert host_platform() == meant
     assert as_platform(None) == meant
     assert as_platform("linux") == meant
-    assert [vertex.platform for vertex in dump(pyllb.image("a")).vertices] == [meant, None]
+    assert [vertex.platform for vertex in dump(pyllb.image("a").run(["b"])).vertices] == [meant, meant, None]
 
 
 def _env(node: pyllb.FS, known: bool | None, platform: str = "linux/amd64") -> tuple[list[str], bool]:

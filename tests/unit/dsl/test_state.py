@@ -17,6 +17,7 @@ import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.ir.image import Healthcheck
 from pyllb.marshal.evaluate import Evaluator
+from pyllb.marshal.vertex import Input
 
 NAMES = st.sampled_from(["A", "B", "C", "D"])
 PAIRS = st.dictionaries(NAMES, st.sampled_from(["", "1", "2"]))
@@ -110,6 +111,7 @@ def test_a_function_in_the_chain_sees_the_state_and_gives_its_values_to_what_com
 
     made = pyllb.dump(pyllb.image("alpine").dir("/foo").with_(prepare).run(["cmd2"]))
     _, first, second, _ = (ops_pb2.Op.FromString(op).exec.meta for _, op in made.ops)
+    assert made.vertices[3].inputs == (Input(made.ops[2][0], 0),)
     assert [(list(meta.args), meta.cwd) for meta in (first, second)] == [(["cmd1"], "/foo"), (["cmd2"], "/foo/sub")]
 
 

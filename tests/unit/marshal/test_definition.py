@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.errors import DefinitionError, GraphError
+from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition, SecretUse
 from pyllb.marshal.vertex import DefinitionVertex, Input
 from tests.unit.marshal.nodes import lowered
@@ -65,6 +66,39 @@ def test_what_protobuf_writes_in_another_order_is_read_the_same() -> None:
     assert (read.ops, read.metadata, read.source) == (MADE.ops, MADE.metadata, MADE.source)
 
 
+def test_ops_that_another_encoder_wrote_keep_their_bytes_and_the_digests_of_these() -> None:
+    message, digests = ops_pb2.Definition(), dict[str, str]()
+    for digest, data in MADE.ops:
+        op = ops_pb2.Op.FromString(data)
+        for asked in op.inputs:
+            asked.digest = digests[asked.digest]
+        written = op.SerializeToString()  # by the numbers of the fields, as Go does not
+        digests[digest] = digest_of(written)
+        getattr(message, "def").append(written)
+        message.metadata[digests[digest]].CopyFrom(MADE.raw_metadata(digest))
+    read = Definition.from_bytes(message.SerializeToString())
+    read.check()
+    assert {*digests}.isdisjoint(digest for digest, _ in read.ops)
+    assert [vertex.name for vertex in read.vertices] == [vertex.name for vertex in MADE.vertices]
+    again = lowered(pyllb.definition(read)).definition
+    assert (again.ops, again.metadata) == (read.ops, read.metadata)
+
+
+def test_metadata_that_is_empty_may_be_written_out_or_left_out() -> None:
+    op = ops_pb2.Op(source=ops_pb2.SourceOp(identifier="docker-image://docker.io/library/busybox:latest"))
+    first = op.SerializeToString()
+    last = ops_pb2.Op(inputs=[ops_pb2.Input(digest=digest_of(first))]).SerializeToString()
+    message = ops_pb2.Definition(**{"def": [first, last]})  # type: ignore[arg-type]  # `def` is a word of Python
+    bare = message.SerializeToString()
+    for data in (first, last):
+        message.metadata[digest_of(data)].SetInParent()
+    for data in (bare, message.SerializeToString()):
+        read = Definition.from_bytes(data)
+        read.check()
+        assert (read.ops, read.to_bytes()) == (((digest_of(first), first), (digest_of(last), last)), data)
+        assert read.raw_metadata(read.digest) == ops_pb2.OpMetadata()
+
+
 def test_no_bytes_are_scratch() -> None:
     assert Definition.from_bytes(b"").ops == ()
     assert Definition.from_bytes(b"").digest == ""
@@ -114,6 +148,11 @@ def broken(change: str) -> bytes:
         last = ops_pb2.Op.FromString(ops[-1])
         last.inputs[0].index = -1
         ops[-1] = last.SerializeToString()
+    elif change == "a negative output of an op in the middle":
+        middle, last = (ops_pb2.Op.FromString(op) for op in ops[-2:])
+        middle.inputs[0].index = -1
+        last.inputs[0].digest = digest_of(middle.SerializeToString())
+        ops[-2:] = [middle.SerializeToString(), last.SerializeToString()]
     return message.SerializeToString()
 
 
@@ -124,6 +163,7 @@ def broken(change: str) -> bytes:
         ("no return op", "the last op of a definition returns"),
         ("an input is missing", "which is not in the definition"),
         ("a negative output", "output -1"),
+        ("a negative output of an op in the middle", "output -1"),
     ],
 )
 def test_a_definition_that_the_daemon_would_refuse_is_refused(change: str, says: str) -> None:

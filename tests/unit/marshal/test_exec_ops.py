@@ -189,7 +189,9 @@ def test_what_others_wait_for_is_handed_on() -> None:
 
 
 def test_a_definition_in_a_file_is_an_input_by_its_name() -> None:
-    op = made(BASE.run(["make"]).solve_definition("myfilename"))
-    assert (op.build.builder, len(op.inputs), dict(op.build.attrs)) == (-1, 1, {"llbbuild.filename": "myfilename"})
+    out = BASE.run(["make"], mounts=[bind(fs(), "/out")]).mount("/out")
+    op = made(out.solve_definition("myfilename"))
+    assert (op.build.builder, dict(op.build.attrs)) == (-1, {"llbbuild.filename": "myfilename"})
+    assert [(read.digest, read.index) for read in op.inputs] == [(lowered(out).definition.digest, 1)]
     assert {name: found.input for name, found in op.build.inputs.items()} == {"buildkit.llb.definition": 0}
     assert dict(made(BASE.solve_definition()).build.attrs) == {}

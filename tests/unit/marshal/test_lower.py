@@ -15,6 +15,7 @@ from pyllb.ir.meta import EMPTY_META
 from pyllb.ir.ops import DiffOp, ExecOp, LocalDir, MergeOp, Output
 from pyllb.ir.platform import Platform
 from pyllb.marshal.lower import ResolveImage
+from pyllb.marshal.vertex import Input
 from tests.unit.marshal.nodes import AMD64, lowered, requests
 
 GOLANG = "docker.io/library/golang:latest"
@@ -52,6 +53,17 @@ def test_an_image_whose_digest_is_wanted_is_asked_for_and_named_with_it() -> Non
     assert {request.ref for request in requests(node)} == {GOLANG}
     assert f"docker-image://{GOLANG}@sha256:{'0' * 64}" in lowered(node, {GOLANG: CONFIG}).definition.to_tree()
     assert f'docker-image://{GOLANG}"' in lowered(node).definition.to_tree()
+
+
+@pytest.mark.parametrize(("wanted", "suffix"), [(False, ""), (True, f"@sha256:{'0' * 64}")])
+def test_an_image_alone_is_one_op_and_its_directory_is_that_of_its_config(wanted: bool, suffix: str) -> None:
+    node, platform = pyllb.image("alpine", resolve_digest=wanted), Platform("linux", "ppc64le")
+    assert requests(node, platform) == {ResolveImage(ALPINE, platform, "default")}
+    made = lowered(node, {ALPINE: b'{"config": {"WorkingDir": "/bar"}}'}, platform=platform)
+    source, result = made.definition.vertices
+    assert (source.name, source.platform) == (f"docker-image://{ALPINE}{suffix}", platform)
+    assert result.inputs == (Input(source.digest, 0),)
+    assert json.loads(made.image or b"")["config"]["WorkingDir"] == "/bar"
 
 
 def test_a_directory_of_another_session_is_not_served_by_this_client() -> None:

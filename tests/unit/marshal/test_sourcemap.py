@@ -84,6 +84,27 @@ def test_files_are_numbered_as_they_are_met() -> None:
     assert sorted([place.source for place in places] for places in source.locations.values()) == [[0], [0, 1]]
 
 
+def test_an_op_of_several_files_and_calls_has_each_place_by_the_number_of_its_file() -> None:
+    names: dict[str, Any] = {"pyllb": pyllb}
+    for filename, code in (
+        ("foo.py", "def inner():\n    return pyllb.image('a')\n"),
+        ("bar.py", "def outer():\n    return inner()\n"),
+        ("foo.py", "\n\none = outer()\ntwo = pyllb.image('a')\n"),
+    ):
+        exec(compile(code, filename, "exec"), names)
+    texts = {"foo.py": "text of foo", "bar.py": "text of bar"}
+    one, places = names["one"], [(0, 3), (1, 2), (0, 2)]
+    for node, expected in ((one, places), (pyllb.merge(one, names["two"]), [*places, (0, 4)])):
+        made = lowered(node, read_text=texts.get).definition
+        found = [(place.source, place.start_line) for place in made.source.locations[made.ops[0][0]]]
+        assert (found, len(made.source.locations)) == (expected, len(made.ops) - 1)
+        infos = ops_pb2.Definition.FromString(made.to_bytes()).Source.infos
+        assert [(info.filename, info.data.decode(), info.language) for info in infos] == [
+            (filename, text, "Python") for filename, text in texts.items()
+        ]
+        assert not any(info.HasField("definition") for info in infos)
+
+
 def test_a_file_that_two_frontends_were_given_in_two_ways_is_told_once() -> None:
     def given(by: str) -> pyllb.Definition:
         message = ops_pb2.Definition.FromString(lowered(pyllb.fs().mkdir(f"/{by}")).definition.to_bytes())
