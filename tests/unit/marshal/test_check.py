@@ -66,10 +66,10 @@ def linked(number: int, who: str) -> ops_pb2.FileAction:
     return ops_pb2.FileAction(symlink=link)
 
 
-def copied(user: int, group: int) -> ops_pb2.FileActionCopy:
-    """A copy whose user and group are looked up in two places."""
+def named(user: int, group: int) -> ops_pb2.ChownOpt:
+    """A user and a group that are looked up in two places."""
     names = [ops_pb2.UserOpt(byName=ops_pb2.NamedUserOpt(name="ada", input=number)) for number in (user, group)]
-    return ops_pb2.FileActionCopy(src="/src", dest="/dest", owner=ops_pb2.ChownOpt(user=names[0], group=names[1]))
+    return ops_pb2.ChownOpt(user=names[0], group=names[1])
 
 
 def passed(**fields: object) -> bytes:
@@ -146,7 +146,9 @@ WRONG = [
     (filed(linked(1, "user")), "owner 'ada' is looked up in 1; it has"),
     (filed(linked(1, "group")), "owner 'ada' is looked up in 1; it has"),
     (
-        filed(action(-1, -1, -1, mkfile=MKFILE), action(1, 0, 0, copy=copied(1, 2)), inputs=2),
+        filed(
+            action(-1, -1, -1, mkfile=MKFILE), action(1, 0, 0, copy=ops_pb2.FileActionCopy(owner=named(1, 2))), inputs=2
+        ),
         "action 1, whose owner 'ada' is looked up in 2; it has",
     ),
     (merged(0, 0), r"merges 2 filesystem\(s\); it has 1 input\(s\)"),
@@ -196,7 +198,12 @@ def test_what_go_makes_is_not_refused(name: str) -> None:
 TAKEN = {
     "an action on another": filed(action(0, -1, -1, mkdir=MKDIR), action(1, -1, 0, mkfile=MKFILE)),
     "actions on nothing": filed(action(-1, -1, -1, mkdir=MKDIR), action(0, -1, 0, mkfile=MKFILE), inputs=0),
-    "owners of two inputs": filed(action(1, 0, 0, copy=copied(0, 1)), inputs=2),
+    "an owner of another input, and one by number": filed(
+        action(0, -1, -1, mkdir=ops_pb2.FileActionMkDir(path="/foo/bar", owner=named(1, 1))),
+        action(2, -1, 0, mkfile=ops_pb2.FileActionMkFile(owner=ops_pb2.ChownOpt(user=ops_pb2.UserOpt(byID=100)))),
+        inputs=2,
+    ),
+    "owners of two inputs": filed(action(1, 0, 0, copy=ops_pb2.FileActionCopy(owner=named(0, 1))), inputs=2),
     "a copy onto the later input": filed(action(1, 0, 0, copy=COPY), inputs=2),
     "a copy out of an action": filed(
         *(action(0, -1, -1, mkdir=MKDIR), action(1, 2, -1, copy=COPY), action(3, -1, 0, rm=RM)), inputs=2
