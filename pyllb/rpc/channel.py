@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from pyllb.rpc.framing import FramingError, framed
+from pyllb.rpc.framing import FramingError
 from pyllb.rpc.http2 import (
     Buffer,
     Connection,
@@ -61,16 +61,21 @@ class Channel:
         """
         late = (("grpc-timeout", f"{int(timeout * 1000)}m"),) if timeout is not None else ()
         head = (*request_head(method, self._authority), *late, *metadata)
+        call = Outgoing(
+            self._connection,
+            self._lock,
+            self._wake,
+            self._calls,
+            method=method,
+            head=head,
+            request=request,
+            timeout=timeout,
+        )
         with self._lock:
-            stream = 0 if self._gone else self._connection.open(head)
-            call = Outgoing(
-                self._connection, self._lock, self._wake, self._calls, stream=stream, method=method, timeout=timeout
-            )
             if self._gone:
                 call.end(RpcError(Code.UNAVAILABLE, self._gone))
             else:
-                self._connection.send_data(stream, framed([request]))
-                self._connection.send_end(stream)
+                call.begin()
         self._wake()
         return call
 
@@ -120,6 +125,8 @@ class Channel:
         if isinstance(event, HeadersReceived):
             return self._on_headers(call, event)
         if isinstance(event, StreamReset):
+            if event.code == ErrorCode.REFUSED_STREAM and self.alive and call.begin_again():
+                return []
             code = _RESETS.get(event.code, Code.INTERNAL)
             return call.end(RpcError(code, f"the daemon reset the call (HTTP/2 error {event.code})"))
         assert isinstance(event, StreamEnded)

@@ -6,17 +6,21 @@ import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 
-from pyllb.rpc.http2 import Connection, ErrorCode
+from pyllb.rpc.framing import framed
+from pyllb.rpc.http2 import Connection, ErrorCode, Headers
 from pyllb.rpc.inbox import Inbox
 from pyllb.rpc.status import CallCancelled, Code, RpcError
+
+# A peer that takes few calls at once may still count one whose answer has come, and refuse the next for a moment.
+_MAX_REFUSALS = 100
 
 
 class Outgoing:
     """A call under way. Any thread may use it; everything in it is guarded by the channel's lock, which it is given.
 
-    calls: the channel's open calls, which this one leaves at its end. wake: called, without the lock, when there are
-    bytes to take from the connection. timeout: seconds after which whoever waits is told DEADLINE_EXCEEDED; None is
-    never.
+    calls: the channel's open calls, by stream, which this one joins and leaves. wake: called, without the lock, when
+    there are bytes to take from the connection. timeout: seconds after which whoever waits is told DEADLINE_EXCEEDED;
+    None is never.
     """
 
     def __init__(
@@ -26,12 +30,13 @@ class Outgoing:
         wake: Callable[[], None],
         calls: MutableMapping[int, Outgoing],
         *,
-        stream: int,
         method: str,
+        head: Headers,
+        request: bytes,
         timeout: float | None,
     ) -> None:
         self.method = method
-        self.stream = stream
+        self.stream = 0
         self._connection = connection
         self._lock = lock
         self._wake = wake
@@ -39,11 +44,13 @@ class Outgoing:
         self._timeout = timeout
         self._deadline = None if timeout is None else time.monotonic() + timeout
         self._changed = threading.Condition(lock)
-        self._inbox = Inbox(connection, stream)
+        self._head = head
+        self._request = request
+        self._refusals = 0
+        self._inbox = Inbox(connection, 0)
         self._callbacks: list[Callable[[], object]] = []
         self._ended = False
         self._error: RpcError | CallCancelled | None = None
-        calls[stream] = self
 
     def receive(self) -> list[bytes] | None:
         """The messages that have come, at least one; None when the call ended with OK and all were read.
@@ -90,6 +97,23 @@ class Outgoing:
         callback()
 
     # --- for the channel, which holds the lock --------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Send the request, on a stream of its own."""
+        self.stream = stream = self._connection.open(self._head)
+        self._connection.send_data(stream, framed([self._request]))
+        self._connection.send_end(stream)
+        self._inbox = Inbox(self._connection, stream)
+        self._calls[stream] = self
+
+    def begin_again(self) -> bool:
+        """Send the request once more after the peer refused it and did not begin it; False when it did too often."""
+        self._refusals += 1
+        if self._refusals > _MAX_REFUSALS:
+            return False
+        self._calls.pop(self.stream, None)
+        self.begin()
+        return True
 
     def arrive(self, parts: Iterable[memoryview]) -> None:
         """Bytes of the answer came. Raises FramingError."""

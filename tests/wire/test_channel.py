@@ -294,6 +294,19 @@ def test_a_reset_ends_the_call_and_no_other(reset: ErrorCode, code: Code) -> Non
     assert caught.value.code == code
 
 
+def test_a_call_that_is_refused_is_made_again_for_it_was_not_begun() -> None:
+    def busy(daemon: Daemon, stream: int) -> None:
+        if len(daemon.requests) <= 3:
+            daemon.connection.reset(stream, ErrorCode.REFUSED_STREAM)
+        else:
+            echo(daemon, stream)
+
+    with Near(busy) as near:
+        assert near.channel.call("/a.B/C", b"asked", metadata=(("a", "b"),)).answer() == b"asked"
+        assert [len(requests) for requests in near.daemon.requests.values()] == [1, 1, 1, 1]
+        assert {headers["a"] for headers in near.daemon.headers.values()} == {"b"}
+
+
 def silent(daemon: Daemon, stream: int) -> None:
     """Never answers."""
 
