@@ -1,4 +1,5 @@
-"""Makes docs/reference: dsl.md from the docstrings, command.md from the command's own help, llb.md from options.py.
+"""Makes docs/reference: dsl.md, client.md and definition.md from the docstrings, command.md from the command's help,
+llb.md from options.py.
 
 Usage: python tools/reference.py [--check]. A house test runs it with --check.
 """
@@ -9,12 +10,18 @@ import inspect
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from types import FunctionType
 
+import attrs
 import click
 from options import llb
 
 import pyllb
+from pyllb import client, status
 from pyllb.cli.command import group
+from pyllb.client import daemon
+from pyllb.marshal import definition, diff, metadata, vertex
+from pyllb.progress import make
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs/reference"
@@ -24,6 +31,18 @@ DSL = """\
 
 Made from the docstrings by `tools/reference.py`. Every method of `FS` returns a new `FS`; nothing is read or run
 before a solve.
+"""
+CLIENT = """\
+# The client
+
+Made from the docstrings by `tools/reference.py`. `pyllb.solve` and `pyllb.dump` need no `Client`; one serves several
+calls over one connection. Each class says which module it is of.
+"""
+DEFINITION = """\
+# The definition
+
+Made from the docstrings by `tools/reference.py`. A `Definition` is LLB as a value: what `pyllb.dump` gives, and what
+`Definition.from_bytes` and `from_json` read.
 """
 COMMAND = """\
 # The command
@@ -67,25 +86,71 @@ def entry(name: str, value: object, level: str) -> str:
     return f"{level} {name.split('.')[-1]}\n\n```text\n{signature(name, value)}\n```\n\n{doc}\n"
 
 
+def described(cls: type) -> Iterator[str]:
+    """A class: its fields, what its docstring says, then its properties and methods."""
+    home = "pyllb" if cls.__name__ in pyllb.__all__ else cls.__module__
+    name = f"{home}.{cls.__name__}"
+    head = signature(name, cls).removesuffix(" -> None") if cls is pyllb.Client else name  # which is made by its user
+    fields = [f"    {field.name}: {field.type}\n" for field in _fields(cls) if not field.name.startswith("_")]
+    yield f"## {cls.__name__}\n\n```text\n{head}\n{''.join(fields)}```\n\n{inspect.getdoc(cls)}\n"
+    for name, value in properties(cls):
+        assert value.fget is not None
+        returns = inspect.signature(value.fget).return_annotation
+        yield f"### {name}\n\n```text\n{cls.__name__}.{name}: {returns}\n```\n\n{inspect.getdoc(value)}\n"
+    for name, value in methods(cls):
+        yield entry(f"{cls.__name__}.{name}", value, "###")
+
+
+def _fields(cls: type) -> tuple[attrs.Attribute[object], ...]:
+    return attrs.fields(cls) if attrs.has(cls) else ()
+
+
+def properties(cls: type) -> Iterator[tuple[str, property]]:
+    """Public properties, in the order in which the classes define them, bases first."""
+    for base in reversed(cls.__mro__):
+        for name, value in vars(base).items():
+            if not name.startswith("_") and isinstance(value, property):
+                yield name, value
+
+
 def methods(cls: type) -> Iterator[tuple[str, object]]:
-    """Public methods, in the order in which the classes define them, bases first."""
+    """Public methods and class methods, in the order in which the classes define them, bases first."""
     seen = set()
     for base in reversed(cls.__mro__):
         for name, value in vars(base).items():
-            if not name.startswith("_") and inspect.isfunction(value) and name not in seen:
+            if not name.startswith("_") and isinstance(value, FunctionType | classmethod) and name not in seen:
                 seen.add(name)
                 yield name, getattr(cls, name)
 
 
 def dsl() -> str:
     parts = [DSL, "## Functions\n"]
-    names = [name for name in pyllb.__all__ if inspect.isfunction(getattr(pyllb, name))]
+    names = [name for name in pyllb.__all__ if inspect.isfunction(getattr(pyllb, name)) and name not in _CLIENT]
     parts += [entry(name, getattr(pyllb, name), "###") for name in sorted(names)]
-    for name in ("FS", "Client"):
-        cls = getattr(pyllb, name)
-        parts.append(f"## {name}\n\n{inspect.getdoc(cls)}\n")
-        parts += [entry(f"{name}.{method}", value, "###") for method, value in methods(cls)]
-    return "\n".join(parts)
+    return "\n".join([*parts, *described(pyllb.FS)])
+
+
+_CLIENT = ("solve", "dump")
+_CLIENT_CLASSES = (
+    *(pyllb.Client, pyllb.Result, client.Step, client.CacheUse, client.Export, client.CacheSpec, client.Sink),
+    *(status.SolveStatus, status.Vertex, status.VertexStatus, status.VertexLog, status.VertexWarning),
+    *(status.ProgressGroup, daemon.Info, daemon.Worker, daemon.UsageRecord),
+)
+_DEFINITION_CLASSES = (
+    *(pyllb.Definition, vertex.DefinitionVertex, vertex.Input, metadata.OpMetadata, definition.Source),
+    *(definition.SourceInfo, definition.Location, definition.SecretUse, diff.DefinitionDiff, diff.OpChange),
+    diff.FieldChange,
+)
+
+
+def client_page() -> str:
+    functions = [entry(name, getattr(pyllb, name), "##") for name in _CLIENT]
+    classes = [part for cls in _CLIENT_CLASSES for part in described(cls)]
+    return "\n".join([CLIENT, *functions, *classes, entry("pyllb.progress.make", make, "##")])
+
+
+def definition_page() -> str:
+    return "\n".join([DEFINITION, *(part for cls in _DEFINITION_CLASSES for part in described(cls))])
 
 
 def command() -> str:
@@ -108,7 +173,14 @@ def walk(one: click.Command, path: tuple[str, ...]) -> Iterator[tuple[tuple[str,
 
 def main() -> None:
     stale = []
-    for name, text in (("dsl.md", dsl()), ("command.md", command()), ("llb.md", llb())):
+    pages = {
+        "dsl.md": dsl(),
+        "client.md": client_page(),
+        "definition.md": definition_page(),
+        "command.md": command(),
+        "llb.md": llb(),
+    }
+    for name, text in pages.items():
         path = FOLDER / name
         if "--check" not in sys.argv:
             path.write_text(text)
