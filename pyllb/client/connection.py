@@ -103,20 +103,20 @@ class Connection:
         with contextlib.ExitStack() as held:
             sock = held.enter_context(address.dial())
             wakeup = held.enter_context(Wakeup())
-            self._channel = Channel(address.authority, wakeup.wake)
+            self.channel = Channel(address.authority, wakeup.wake)
             greeting = _Greeting(sock)
             if cancellation is not None:
                 cancellation.on_cancel(greeting.stop)
-            self._channel.receive(address.greet(sock, b"".join(self._channel.take(_OPENING))))
+            self.channel.receive(address.greet(sock, b"".join(self.channel.take(_OPENING))))
             greeting.over = True
-            self._link = Link(sock, self._channel, wakeup, name="pyllb-client-io")
+            self._link = Link(sock, self.channel, wakeup, name="pyllb-client-io")
             held.pop_all()  # the link's thread closes them
             self._link.start()
 
     @property
     def alive(self) -> bool:
         """Whether calls can be made: the daemon has neither gone nor said that it goes."""
-        return self._channel.alive
+        return self.channel.alive
 
     @property
     def over(self) -> bool:
@@ -176,7 +176,7 @@ class Connection:
     ) -> Outgoing:
         if self.closed:
             raise self.lost()
-        return self._channel.call(method, request.SerializeToString(), metadata=metadata, timeout=timeout)
+        return self.channel.call(method, request.SerializeToString(), metadata=metadata, timeout=timeout)
 
     def lost(self) -> ConnectError:
         """The error of a call on a connection that was closed."""

@@ -27,9 +27,9 @@ from pyllb.errors import (
     UnsupportedError,
 )
 from pyllb.marshal.definition import Definition
-from pyllb.rpc.link import Silence
 from pyllb.rpc.status import RpcError
 from pyllb.session.dockerconfig import Credentials
+from pyllb.session.tunnel import why
 from pyllb.value import Value
 
 _UNKNOWN_EXIT = 255
@@ -135,12 +135,10 @@ def _lost(blame: Blame, address: str, record: Record | None) -> ConnectError:
 
 
 def session_lost(error: Exception, *, address: str, record: Record) -> ConnectError:
-    """The error of a build whose session ended before it. error: what ended the session's link."""
-    if isinstance(error, Silence):
-        what, why = f"the daemon at {address!r}", "it sends nothing any more, and closes no connection"
-    else:
-        what, why = f"the session with the daemon at {address!r}", str(error)
-    return ConnectError(f"{what} was lost{_during(record)}: {why}", address=address)
+    """The error of a build whose session ended before it. error: what ended the session's stream."""
+    return ConnectError(
+        f"the session with the daemon at {address!r} was lost{_during(record)}: {why(error)}", address=address
+    )
 
 
 def _during(record: Record | None) -> str:

@@ -68,7 +68,7 @@ class Job:
     def __enter__(self) -> Job:
         try:
             self._cancellation.check()
-            self._session.start(self._connection.address.dial)
+            self._session.start(self._connection.channel)
             self._control = self._connection.pending(_SOLVE, self._request, control_pb2.SolveResponse)
             self._control.on_end(self._on_end)
             self._cancellation.on_cancel(self._control.cancel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 
-from pyllb.rpc.framing import FramingError
+from pyllb.rpc.duplex import Duplex, Load
 from pyllb.rpc.http2 import (
     Buffer,
     Connection,
@@ -20,9 +20,8 @@ from pyllb.rpc.http2 import (
 )
 from pyllb.rpc.inbox import RECEIVE_BUDGET
 from pyllb.rpc.outgoing import Outgoing
-from pyllb.rpc.status import CallCancelled, Code, RpcError, is_head, outcome
-
-Callbacks = list[Callable[[], object]]
+from pyllb.rpc.status import Code, RpcError, is_head, outcome
+from pyllb.rpc.stream import Callbacks, Stream
 
 # What an RST_STREAM says, as gRPC over HTTP/2 maps it; any other code is INTERNAL.
 _RESETS: Mapping[int, Code] = {
@@ -40,11 +39,11 @@ class Channel:
 
     def __init__(self, authority: str, wake: Callable[[], None]) -> None:
         self.ended = False
+        self.wake = wake
         self._authority = authority
-        self._wake = wake
         self._lock = threading.Lock()
         self._connection = Connection(client=True, stream_window=RECEIVE_BUDGET)
-        self._calls: dict[int, Outgoing] = {}
+        self._streams: dict[int, Stream] = {}
         self._gone = ""
 
     @property
@@ -64,20 +63,39 @@ class Channel:
         call = Outgoing(
             self._connection,
             self._lock,
-            self._wake,
-            self._calls,
+            self.wake,
+            self._streams,
             method=method,
             head=head,
             request=request,
             timeout=timeout,
         )
+        self._begin(call)
+        return call
+
+    def carry(
+        self, method: str, load: Load, *, metadata: Iterable[tuple[str, str]] = (), silence: float | None = None
+    ) -> Duplex:
+        """Start a stream that carries a load both ways.
+
+        silence: seconds after which a daemon that sends nothing, on no stream, is taken for lost; None is never. On a
+        connection that is gone the stream has ended, and the load is told.
+        """
+        head = (*request_head(method, self._authority), *metadata)
+        duplex = Duplex(self._connection, self._lock, self.wake, self._streams, head=head, load=load, silence=silence)
+        self._begin(duplex)
+        return duplex
+
+    def _begin(self, stream: Stream) -> None:
+        callbacks: Callbacks = []
         with self._lock:
             if self._gone:
-                call.end(RpcError(Code.UNAVAILABLE, self._gone))
+                callbacks = stream.lose(self._gone)
             else:
-                call.begin()
-        self._wake()
-        return call
+                stream.begin()
+        self.wake()
+        for callback in callbacks:
+            callback()
 
     # --- for the link ---------------------------------------------------------------------------------------------
 
@@ -93,7 +111,15 @@ class Channel:
     def take(self, limit: int) -> list[Buffer]:
         """About `limit` bytes to send to the daemon; [] when there is nothing that may leave now."""
         with self._lock:
+            for stream in self._streams.values():
+                stream.fill(limit)
             return self._connection.take(limit)
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds for which the daemon may send nothing before it is taken for lost; None is for ever."""
+        with self._lock:
+            return min((s.silence for s in self._streams.values() if s.silence is not None), default=None)
 
     def end(self) -> None:
         """Say goodbye; there is nothing to wait for after that."""
@@ -106,9 +132,8 @@ class Channel:
         callbacks: Callbacks = []
         with self._lock:
             self._gone = self._gone or str(error or "the connection was closed")
-            for call in tuple(self._calls.values()):
-                end = RpcError(Code.UNAVAILABLE, self._gone) if error else CallCancelled(self._gone)
-                callbacks += call.end(end)
+            for stream in tuple(self._streams.values()):
+                callbacks += stream.lose(self._gone if error else None)
         for callback in callbacks:
             callback()
 
@@ -117,39 +142,29 @@ class Channel:
     def _on_event(self, event: Event) -> Callbacks:
         if isinstance(event, GoawayReceived):
             return self._on_goaway(event)
-        call = self._calls.get(event.stream)
-        if call is None:
+        stream = self._streams.get(event.stream)
+        if stream is None:
             return []
         if isinstance(event, DataReceived):
-            return self._on_data(call, event)
+            return stream.arrive(event.parts)
         if isinstance(event, HeadersReceived):
-            return self._on_headers(call, event)
+            found = grouped(event.headers)
+            return [] if is_head(found) else stream.end(outcome(found))
         if isinstance(event, StreamReset):
-            if event.code == ErrorCode.REFUSED_STREAM and self.alive and call.begin_again():
+            if event.code == ErrorCode.REFUSED_STREAM and self.alive and stream.begin_again():
                 return []
             code = _RESETS.get(event.code, Code.INTERNAL)
-            return call.end(RpcError(code, f"the daemon reset the call (HTTP/2 error {event.code})"))
+            return stream.end(RpcError(code, f"the daemon reset the call (HTTP/2 error {event.code})"))
         assert isinstance(event, StreamEnded)
-        return call.end(RpcError(Code.INTERNAL, "the answer ended without a status"))
-
-    def _on_data(self, call: Outgoing, event: DataReceived) -> Callbacks:
-        try:
-            call.arrive(event.parts)
-        except FramingError as error:
-            return call.end(RpcError(Code.INTERNAL, f"the daemon sent {error}"))
-        return []
-
-    def _on_headers(self, call: Outgoing, event: HeadersReceived) -> Callbacks:
-        found = grouped(event.headers)
-        return [] if is_head(found) else call.end(outcome(found))
+        return stream.end(RpcError(Code.INTERNAL, "the answer ended without a status"))
 
     def _on_goaway(self, event: GoawayReceived) -> Callbacks:
         """A daemon that stops says so and lets what it has go on, but answers no new call."""
         self._gone = f"the daemon takes no more calls: {event.text or 'it is stopping'}"
         callbacks: Callbacks = []
-        for stream, call in tuple(self._calls.items()):
-            if stream > event.last:
-                callbacks += call.end(RpcError(Code.UNAVAILABLE, self._gone))
+        for number, stream in tuple(self._streams.items()):
+            if number > event.last:
+                callbacks += stream.lose(self._gone)
         return callbacks
 
 

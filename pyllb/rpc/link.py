@@ -12,7 +12,6 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
@@ -28,12 +27,8 @@ _MAX_BUFFERS = 512
 _GRACE = 1.0
 
 
-class Silence(Exception):
-    """The daemon is gone, or the way to it, and no closed connection tells of it."""
-
-
 class Hangup(Exception):
-    """The daemon closed the connection, or what the link carried over it."""
+    """The daemon closed the connection, or is gone without."""
 
 
 class Peer(Protocol):
@@ -41,6 +36,10 @@ class Peer(Protocol):
 
     ended: bool
     """Whether nothing more is to come."""
+
+    @property
+    def silence(self) -> float | None:
+        """Seconds for which the daemon may send nothing before it is taken for lost; None is for ever."""
 
     def receive(self, data: Buffer) -> None:
         """The daemon's bytes; what it raises ends the link."""
@@ -58,21 +57,10 @@ class Peer(Protocol):
 class Link:
     """Owns the socket and one thread. When the link is over, so is its peer.
 
-    sock: connected; it becomes non-blocking, and is closed when the link ends. name: of the thread. silence: seconds
-    without a byte from the daemon after which the link is over; None: never. on_lost: called from the thread with what
-    ended the link, unless that was a close() of ours.
+    sock: connected; it becomes non-blocking, and is closed when the link ends. name: of the thread.
     """
 
-    def __init__(
-        self,
-        sock: socket.socket,
-        peer: Peer,
-        wakeup: Wakeup,
-        *,
-        name: str,
-        silence: float | None = None,
-        on_lost: Callable[[Exception], object] | None = None,
-    ) -> None:
+    def __init__(self, sock: socket.socket, peer: Peer, wakeup: Wakeup, *, name: str) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._tls = hasattr(sock, "pending")
@@ -80,9 +68,7 @@ class Link:
         self._peer = peer
         self._wakeup = wakeup
         self._selector = selectors.DefaultSelector()
-        self._silence = silence
-        self._on_lost = on_lost
-        self._heard = time.monotonic()
+        self._heard: float | None = None
         self._out: deque[Buffer] = deque()
         self._unheard: ConnectionError | None = None
         self._closing = False
@@ -128,8 +114,6 @@ class Link:
                 self._loop(self._selector)
         except Exception as error:  # whatever it is, the calls must learn that the link is over
             self._error = None if self._closing else error
-            if self._error is not None and self._on_lost is not None:
-                self._on_lost(self._error)
         finally:
             self._peer.close(self._error)
 
@@ -152,14 +136,18 @@ class Link:
             self._pump()
 
     def _patience(self) -> float | None:
-        """How long to wait; starts the end when close() was called. Raises Silence."""
+        """How long to wait; starts the end when close() was called. Raises Hangup."""
         if self._closing:
             return self._farewell()
-        if self._silence is None:
+        silence, now = self._peer.silence, time.monotonic()
+        if silence is None:
+            self._heard = None
             return None
-        left = self._heard + self._silence - time.monotonic()
+        if self._heard is None:  # since when the daemon is to be heard
+            self._heard = now
+        left = self._heard + silence - now
         if left <= 0:
-            raise Silence(f"nothing was heard of the daemon for {self._silence:g} s")
+            raise Hangup(f"the daemon sent nothing for {silence:g} s, and closed no connection")
         return left
 
     def _farewell(self) -> float:
@@ -179,7 +167,8 @@ class Link:
                 data = self._socket.recv(_READ)
             except self._blocked:
                 return
-            self._heard = time.monotonic()
+            if self._heard is not None:
+                self._heard = time.monotonic()
             if not data:
                 self._end("the daemon closed the connection")
                 return
@@ -193,8 +182,7 @@ class Link:
             with contextlib.suppress(OSError):
                 self._pump()  # the GOAWAY that says why
             raise
-        if self._peer.ended:
-            self._end("the daemon closed the session")
+        self._over |= self._peer.ended
 
     def _end(self, reason: str) -> None:
         self._over = True

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
 
-from pyllb.rpc.framing import framed
+from pyllb.rpc.framing import FramingError, framed
 from pyllb.rpc.http2 import Connection, ErrorCode, Headers
 from pyllb.rpc.inbox import Inbox
 from pyllb.rpc.status import CallCancelled, Code, RpcError
+from pyllb.rpc.stream import Callbacks, Stream
 
 # A peer that takes few calls at once may still count one whose answer has come, and refuse the next for a moment.
 _MAX_REFUSALS = 100
@@ -28,7 +29,7 @@ class Outgoing:
         connection: Connection,
         lock: threading.Lock,
         wake: Callable[[], None],
-        calls: MutableMapping[int, Outgoing],
+        calls: MutableMapping[int, Stream],
         *,
         method: str,
         head: Headers,
@@ -37,6 +38,7 @@ class Outgoing:
     ) -> None:
         self.method = method
         self.stream = 0
+        self.silence: float | None = None
         self._connection = connection
         self._lock = lock
         self._wake = wake
@@ -115,13 +117,26 @@ class Outgoing:
         self.begin()
         return True
 
-    def arrive(self, parts: Iterable[memoryview]) -> None:
-        """Bytes of the answer came. Raises FramingError."""
-        if self._inbox.arrive(parts):
-            self._changed.notify_all()
+    def arrive(self, parts: Iterable[memoryview]) -> Callbacks:
+        """Bytes of the answer came."""
+        try:
+            if self._inbox.arrive(parts):
+                self._changed.notify_all()
+        except FramingError as error:
+            return self.end(RpcError(Code.INTERNAL, f"the daemon sent {error}"))
+        return []
 
-    def end(self, error: RpcError | CallCancelled | None) -> list[Callable[[], object]]:
-        """Nothing more comes; error: None is OK. Returns what is to be called, once the lock is free."""
+    def fill(self, limit: int) -> None:
+        """Nothing: the request is queued as a whole."""
+
+    def lose(self, reason: str | None) -> Callbacks:
+        """The connection is over. reason: None when this end closed it."""
+        if reason is None:
+            return self.end(CallCancelled("the connection was closed"))
+        return self.end(RpcError(Code.UNAVAILABLE, reason))
+
+    def end(self, error: RpcError | CallCancelled | None) -> Callbacks:
+        """Nothing more comes; error: None is OK."""
         if self._ended:
             return []
         if error is None and not self._inbox.complete:

@@ -1,28 +1,18 @@
 """Tunnel: the daemon's Control.Session stream, which carries the session's own connection inside it. No I/O.
 
-The stream is a gRPC call of ours over an HTTP/2 connection of its own. Each way it carries BytesMessage{data = 1},
-whose bytes, joined, are the inner connection. Where one message ends and the next begins has no meaning.
+The stream is a gRPC call of ours. Each way it carries BytesMessage{data = 1}, whose bytes, joined, are the inner
+connection. Where one message ends and the next begins has no meaning.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from pyllb.rpc.channel import request_head
-from pyllb.rpc.http2 import (
-    Buffer,
-    Connection,
-    DataReceived,
-    Event,
-    GoawayReceived,
-    HeadersReceived,
-    StreamEnded,
-    StreamReset,
-    grouped,
-)
-from pyllb.rpc.status import is_head, outcome
+from pyllb.rpc.duplex import Closed, Lost
+from pyllb.rpc.http2 import Buffer
+from pyllb.rpc.status import RpcError
 
 METHOD = "/moby.buildkit.v1.Control/Session"
 _DATA_FIELD = 0x0A
@@ -49,62 +39,44 @@ class Inner(Protocol):
 
 
 class Tunnel:
-    """The outer stream, opened by this end with the session's metadata. A link moves its bytes."""
+    """What the stream carries. on_end: called, from the link's thread, with what ended the stream, but not when it was
+    this side, or the end of the whole connection, which all calls on it learn of."""
 
-    def __init__(self, metadata: Iterable[tuple[str, str]], inner: Inner, *, authority: str = "localhost") -> None:
-        self.ended = False
+    def __init__(self, inner: Inner, on_end: Callable[[Exception], object] | None = None) -> None:
         self._inner = inner
-        self._connection = Connection(client=True)
+        self._on_end = on_end
         self._reader = BytesMessageReader()
-        self._stream = self._connection.open((*request_head(METHOD, authority), *metadata))
 
-    def receive(self, data: Buffer) -> None:
-        """The daemon's bytes. `ended` is set once it has closed the stream in good order.
-
-        Raises http2.ProtocolError, or TunnelError when the daemon answers anything else.
-        """
-        parts: list[Buffer] = []
-        for event in self._connection.receive(data):
-            if isinstance(event, DataReceived):
-                for part in event.parts:
-                    self._reader.feed(part, parts)
-                self._connection.credit(self._stream, sum(map(len, event.parts)))
-            else:
-                self._on_event(event)
-        self._inner.receive(parts)
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, HeadersReceived):
-            _check_status(grouped(event.headers))
-        elif isinstance(event, StreamEnded):
-            self.ended = True
-        elif isinstance(event, StreamReset) and not self.ended:
-            raise TunnelError(f"the daemon reset the session (HTTP/2 error {event.code})")
-        elif isinstance(event, GoawayReceived) and event.last < self._stream:
-            # Only then does it concern this stream: a daemon that stops says GOAWAY first, and lets the solve finish.
-            raise TunnelError(f"the daemon refused the session: {event.text or event.code}")
+    def receive(self, parts: Iterable[memoryview]) -> None:
+        """The daemon's bytes. Raises TunnelError, and http2.ProtocolError for what is inside."""
+        inner: list[Buffer] = []
+        for part in parts:
+            self._reader.feed(part, inner)
+        self._inner.receive(inner)
 
     def take(self, limit: int) -> list[Buffer]:
-        """The bytes to write now, about `limit` of them."""
-        # What the outer windows hold back is left to wait inside, where it counts against its call's budget.
-        if not self._connection.pending(self._stream):
-            inner = self._inner.take(limit)
-            if inner:
-                self._send(inner)
-        return self._connection.take(limit)
-
-    def _send(self, parts: Sequence[Buffer]) -> None:
+        """The inner bytes that may leave now, about `limit` of them, as one message; [] when there are none."""
+        parts = self._inner.take(limit)
+        if not parts:
+            return []
         size = sum(map(len, parts))
         head = bytes((_DATA_FIELD,)) + _varint(size)
-        self._connection.send_data(self._stream, [_PREFIX.pack(0, len(head) + size) + head, *parts])
-
-    def end(self) -> None:
-        """Close this direction, after what is queued."""
-        self._connection.send_end(self._stream)
+        return [_PREFIX.pack(0, len(head) + size) + head, *parts]
 
     def close(self, error: Exception | None) -> None:
-        """The connection is over. error: why; None when this end closed it."""
+        """The stream is over. error: what ended it; None when it was this side."""
         self._inner.close("the session is closed" if error is None else "the session was lost")
+        if error is not None and self._on_end is not None and not isinstance(error, Lost):
+            self._on_end(error)
+
+
+def why(error: Exception) -> str:
+    """What ended the stream, for people."""
+    if isinstance(error, Closed):
+        return "the daemon closed the session"
+    if isinstance(error, RpcError):
+        return f"the daemon ended the session: {error.message or 'no message'} (gRPC status {error.code})"
+    return str(error)
 
 
 class BytesMessageReader:
@@ -160,12 +132,6 @@ def _read_head(head: bytes) -> tuple[int, int]:
     if len(head) >= _MAX_HEAD:
         raise TunnelError("the daemon sent a BytesMessage without a length")
     return 0, 0
-
-
-def _check_status(headers: Mapping[str, tuple[str, ...]]) -> None:
-    error = None if is_head(headers) else outcome(headers)
-    if error is not None:
-        raise TunnelError(f"the daemon ended the session: {error.message or 'no message'} (gRPC status {error.code})")
 
 
 def _varint(value: int) -> bytes:

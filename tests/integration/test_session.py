@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
-import socket
 import subprocess
 import threading
 import time
@@ -17,8 +17,9 @@ import grpc
 import pytest
 
 from pyllb._pb import control_pb2, ops_pb2
-from pyllb.rpc.link import Link
-from pyllb.rpc.wakeup import Wakeup
+from pyllb.client.address import parse_address
+from pyllb.client.connection import Connection
+from pyllb.rpc.channel import Channel
 from pyllb.session.auth import Auth
 from pyllb.session.dockerconfig import DockerConfig
 from pyllb.session.health import CHECK, check
@@ -27,16 +28,16 @@ from pyllb.session.secrets import CallableSecret, Secrets, ValueSecret
 from pyllb.session.server import Server
 from pyllb.session.session import Session
 from pyllb.session.ssh import Ssh, SshAgent
-from pyllb.session.tunnel import Tunnel
+from pyllb.session.tunnel import METHOD, Tunnel
 from tests.testbed import Testbed
 
 SECRET, SSH = ops_pb2.SECRET, ops_pb2.SSH
 
 
-def dial(address: str) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX)
-    sock.connect(address.removeprefix("unix://"))
-    return sock
+@pytest.fixture
+def channel(testbed: Testbed) -> Iterator[Channel]:
+    with contextlib.closing(Connection(parse_address(testbed.address))) as connection:
+        yield connection.channel
 
 
 def digest(op: ops_pb2.Op) -> str:
@@ -88,48 +89,46 @@ def _nothing_left(testbed: Testbed) -> Iterator[None]:
     assert [thread.name for thread in threading.enumerate() if thread.name.startswith("pyllb-session")] == []
 
 
-def test_a_secret_reaches_the_step_that_mounts_it(testbed: Testbed) -> None:
+def test_a_secret_reaches_the_step_that_mounts_it(testbed: Testbed, channel: Channel) -> None:
     value = os.urandom(100_000)
     seen = hashlib.sha256(value).hexdigest()
     session = Session([Secrets({"token": ValueSecret(value)})])
     with session:
-        session.start(lambda: dial(testbed.address))
+        session.start(channel)
         script = f'test "$(sha256sum < /run/secrets/token)" = "{seen}  -"; test ! -e /run/secrets/other'
         solve(testbed.address, session.id, step(script, secret_mount("token"), secret_mount("other", optional=True)))
         assert session.error is None
 
 
-def test_an_unknown_secret_fails_the_step_and_not_the_session(testbed: Testbed) -> None:
+def test_an_unknown_secret_fails_the_step_and_not_the_session(testbed: Testbed, channel: Channel) -> None:
     session = Session([Secrets({"good": ValueSecret(b"x")})])
     with session:
-        session.start(lambda: dial(testbed.address))
+        session.start(channel)
         with pytest.raises(grpc.RpcError, match="secret bad: not found"):
             solve(testbed.address, session.id, step("true", secret_mount("bad")))
         solve(testbed.address, session.id, step("true", secret_mount("good")))
         assert session.error is None
 
 
-def test_the_daemon_keeps_a_session_whose_handlers_are_slow(testbed: Testbed) -> None:
+def test_the_daemon_keeps_a_session_whose_handlers_are_slow(testbed: Testbed, channel: Channel) -> None:
     """With this header the daemon ends a session that leaves one health check unanswered for a second."""
 
     def slow() -> bytes:
         time.sleep(5)
         return b"late"
 
-    secrets, wakeup, id = Secrets({"slow": CallableSecret(slow)}), Wakeup(), new_id()
-    server = Server({CHECK: check, **secrets.methods()}, inline=(CHECK,), wake=wakeup.wake)
+    secrets, id = Secrets({"slow": CallableSecret(slow)}), new_id()
+    server = Server({CHECK: check, **secrets.methods()}, inline=(CHECK,), wake=channel.wake)
     announced = [("x-docker-expose-session-grpc-method", method) for method in (CHECK, *secrets.methods())]
     head = [("x-docker-expose-session-uuid", id), ("x-buildkit-session-health-custom-timeout", "1000")]
-    link = Link(dial(testbed.address), Tunnel([*head, *announced], server), wakeup, name="pyllb-session-io")
-    link.start()
+    stream = channel.carry(METHOD, Tunnel(server), metadata=[*head, *announced])
     solve(testbed.address, id, step('test "$(cat /run/secrets/slow)" = late', secret_mount("slow")))
-    assert link.error is None
-    link.close()
-    assert link.join(5)
+    assert stream.error is None
+    stream.close(5)
     assert server.join(5) == ()
 
 
-def test_a_step_talks_to_the_ssh_agent(testbed: Testbed, tmp_path: Path) -> None:
+def test_a_step_talks_to_the_ssh_agent(testbed: Testbed, channel: Channel, tmp_path: Path) -> None:
     path = tmp_path / "agent.sock"
     agent = subprocess.Popen(["ssh-agent", "-D", "-a", str(path)], stdout=subprocess.DEVNULL)
     try:
@@ -144,29 +143,29 @@ def test_a_step_talks_to_the_ssh_agent(testbed: Testbed, tmp_path: Path) -> None
             r"s.sendall(b'\0\0\0\1\x0b'); assert s.recv(100) == b'\0\0\0\5\x0c\0\0\0\0'"
         )
         with Session([Ssh({"default": SshAgent(path)})]) as session:
-            session.start(lambda: dial(testbed.address))
+            session.start(channel)
             solve(testbed.address, session.id, command("python", ["python3", "-c", script], [mount]))
     finally:
         agent.terminate()
         agent.wait(10)
 
 
-def test_the_login_of_a_registry_lets_the_daemon_push(testbed: Testbed, tmp_path: Path) -> None:
+def test_the_login_of_a_registry_lets_the_daemon_push(testbed: Testbed, channel: Channel, tmp_path: Path) -> None:
     login = b64encode(f"{testbed.auth_user}:{testbed.auth_password}".encode()).decode()
     (tmp_path / "config.json").write_text(json.dumps({"auths": {testbed.auth_registry: {"auth": login}}}))
     attrs = {"name": f"{testbed.auth_registry}/session/test:1", "push": "true"}
     with Session([Auth(DockerConfig(tmp_path))]) as session:
-        session.start(lambda: dial(testbed.address))
+        session.start(channel)
         solve(testbed.address, session.id, step("echo x > /x"), "image", attrs)
     with Session([Auth(DockerConfig(tmp_path / "none"))]) as session:
-        session.start(lambda: dial(testbed.address))
+        session.start(channel)
         with pytest.raises(grpc.RpcError, match=r"401|authorization|no basic auth"):
             solve(testbed.address, session.id, step("echo y > /x"), "image", {**attrs, "name": attrs["name"] + "2"})
 
 
-def test_the_daemon_ends_its_side_when_the_session_is_closed(testbed: Testbed) -> None:
+def test_the_daemon_ends_its_side_when_the_session_is_closed(testbed: Testbed, channel: Channel) -> None:
     session = Session([])
-    session.start(lambda: dial(testbed.address))
+    session.start(channel)
     time.sleep(0.2)
     started = time.monotonic()
     session.close()

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import unquote
 
+from pyllb.rpc.channel import Channel
 from pyllb.rpc.framing import MessageReader, framed
 from pyllb.rpc.http2 import (
     MAX_WINDOW,
@@ -32,6 +33,8 @@ from pyllb.rpc.http2 import (
     StreamEnded,
     StreamReset,
 )
+from pyllb.rpc.link import Link
+from pyllb.rpc.wakeup import Wakeup
 from pyllb.session.session import Session
 
 TIMEOUT = 20.0
@@ -190,6 +193,13 @@ class Peer:
             self.outer.send_end(self._outer_stream, (("grpc-status", str(code)), ("grpc-message", message)))
         self.flush()
 
+    def begin_anew(self) -> None:
+        """Take the next session of this connection."""
+        with self.lock:
+            self._outer_stream, self.metadata, self._calls = 0, [], {}
+            self.inner, self._messages = Connection(client=True), MessageReader()
+            self.session_ended = False
+
     def inject(self, data: bytes) -> None:
         """Put raw bytes into the tunnel."""
         with self.lock:
@@ -308,9 +318,26 @@ def peer_of(
 ) -> Iterator[Peer]:
     """The session, started against a peer; both are closed at the end."""
     near, far = socket.socketpair()
-    with Peer(far, window=window, outer_window=outer_window, auto_credit=auto_credit) as peer:
-        session.start(lambda: near)
+    with (
+        Peer(far, window=window, outer_window=outer_window, auto_credit=auto_credit) as peer,
+        channel_on(near) as channel,
+    ):
+        session.start(channel)
         try:
             yield peer
         finally:
             session.close()
+
+
+@contextlib.contextmanager
+def channel_on(sock: socket.socket) -> Iterator[Channel]:
+    """A channel whose link moves bytes over this socket; it is closed at the end."""
+    wakeup = Wakeup()
+    channel = Channel("localhost", wakeup.wake)
+    link = Link(sock, channel, wakeup, name="pyllb-client-io")
+    link.start()
+    try:
+        yield channel
+    finally:
+        link.close()
+        assert link.join(TIMEOUT)

@@ -18,13 +18,15 @@ from io import BufferedReader
 import pytest
 
 from pyllb.errors import ConnectError
+from pyllb.rpc.channel import Channel
 from pyllb.rpc.http2 import ErrorCode
 from pyllb.rpc.status import CallCancelled, Code, RpcError
 from pyllb.session.call import Call, Handler
 from pyllb.session.ids import new_id
 from pyllb.session.served import SEND_BUDGET, ServedCall
 from pyllb.session.session import Session
-from tests.wire.peer import TIMEOUT, Peer, peer_of
+from pyllb.session.tunnel import why
+from tests.wire.peer import TIMEOUT, Peer, channel_on, peer_of
 
 
 class Services:
@@ -435,12 +437,13 @@ def test_a_connection_reset_ends_the_session() -> None:
     far, _ = listener.accept()
     listener.close()
     session = Session([])
-    session.start(lambda: near)
-    far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    far.close()
-    assert session.wait(TIMEOUT)
-    assert "Connection reset by peer" in str(session.error)
-    session.close()
+    with channel_on(near) as channel:
+        session.start(channel)
+        far.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        far.close()
+        assert session.wait(TIMEOUT)
+        assert "Connection reset by peer" in str(session.error)
+        session.close()
 
 
 def test_the_status_with_which_a_daemon_ends_the_session_is_told() -> None:
@@ -461,9 +464,9 @@ def test_a_daemon_that_ends_the_session_in_good_order_is_an_error_too() -> None:
 
 def test_a_server_that_is_no_grpc_server_is_named() -> None:
     near, far = socket.socketpair()
-    with far:
+    with far, channel_on(near) as channel:
         session = Session([])
-        session.start(lambda: near)
+        session.start(channel)
         far.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
         assert session.wait(TIMEOUT)
         assert "the peer opened with b'HTTP/1.1 ', not as HTTP/2" in str(session.error)
@@ -499,9 +502,9 @@ def test_close_is_bounded_when_the_daemon_neither_reads_nor_answers() -> None:
             call.send([bytes(1 << 20)])
 
     near, far = socket.socketpair()
-    with far:
+    with far, channel_on(near) as channel:
         session = Session([Services(Flood=flood)])
-        session.start(lambda: near)
+        session.start(channel)
         started = time.monotonic()
         session.close()
         assert time.monotonic() - started < 3
@@ -533,20 +536,69 @@ def test_close_may_come_twice_and_before_start() -> None:
     assert session.error is None
 
 
-def test_what_the_dialler_raises_is_passed_on() -> None:
-    def dial() -> socket.socket:
-        raise ConnectionRefusedError("no daemon")
-
+def test_a_session_on_a_channel_that_is_gone_has_ended() -> None:
+    near, far = socket.socketpair()
     session = Session([])
-    with pytest.raises(ConnectionRefusedError, match="no daemon"):
-        session.start(dial)
-    session.close()
+    with channel_on(near) as channel:
+        far.close()
+        _until(lambda: not channel.alive)
+        session.start(channel)
+        assert session.wait(TIMEOUT)
+        assert "the session with the daemon was lost: " in str(session.error)
+        session.close()
 
 
 def test_a_session_starts_once() -> None:
     session = Session([])
-    with peer_of(session), pytest.raises(RuntimeError, match="only once"):
-        session.start(lambda: socket.socketpair()[0])
+    with peer_of(session):
+        channel = Channel("localhost", lambda: None)
+        with pytest.raises(RuntimeError, match="only once"):
+            session.start(channel)
+
+
+def test_only_a_session_that_ends_while_its_connection_lives_is_told_of() -> None:
+    told: list[Exception] = []
+    with peer_of(Session([], on_lost=told.append)) as peer:
+        peer.end_session(7, "sessions are not for you")
+        _until(lambda: bool(told))
+    assert [why(error) for error in told] == ["the daemon ended the session: sessions are not for you (gRPC status 7)"]
+    for end in (Peer.vanish, lambda peer: None):
+        with peer_of(session := Session([], on_lost=told.append)) as peer:
+            assert peer.healthy()
+            end(peer)
+        assert session.wait(TIMEOUT)
+    assert len(told) == 1
+
+
+def test_sessions_and_calls_share_a_connection_and_end_apart() -> None:
+    near, far = socket.socketpair()
+    first, second = Session([Services(Echo=echo)]), Session([Services(Echo=echo)])
+    with Peer(far) as peer, channel_on(near) as channel:
+        first.start(channel)
+        assert peer.unary("/test.Service/Echo", b"one") == b"one"
+        first.close()
+        assert channel.alive
+        peer.begin_anew()
+        second.start(channel)
+        assert peer.unary("/test.Service/Echo", b"two") == b"two"
+        peer.inject(b"\xff" * 64)
+        assert second.wait(TIMEOUT)
+        assert channel.alive
+        second.close()
+
+
+def test_a_daemon_that_is_silent_is_lost() -> None:
+    near, far = socket.socketpair()
+    session = Session([], silence=0.3)
+    with far, channel_on(near) as channel:
+        time.sleep(0.5)  # without a session nobody waits for it
+        assert channel.alive
+        session.start(channel)
+        started = time.monotonic()
+        assert session.wait(TIMEOUT)
+        assert 0.2 < time.monotonic() - started < 3
+        assert "the daemon sent nothing for 0.3 s, and closed no connection" in str(session.error)
+        session.close()
 
 
 def test_a_daemon_that_announces_its_stop_keeps_the_session() -> None:
@@ -568,8 +620,8 @@ def test_everything_works_through_a_narrow_outer_window() -> None:
 
 def test_a_session_runs_over_tls() -> None:
     session = Session([Services(Echo=echo)])
-    with _over_tls() as (near, far), Peer(far) as peer:
-        session.start(lambda: near)
+    with _over_tls() as (near, far), Peer(far) as peer, channel_on(near) as channel:
+        session.start(channel)
         call = peer.call("/test.Service/Echo")
         for size in (0, 1, 100_000, 5 << 20):
             call.send(bytes(size))

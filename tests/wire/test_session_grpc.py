@@ -17,11 +17,13 @@ import grpc
 import pytest
 
 from pyllb._pb import control_pb2, health_pb2, secrets_pb2
+from pyllb.rpc.channel import Channel
 from pyllb.rpc.status import Code, RpcError
 from pyllb.session.call import Call
 from pyllb.session.secrets import GET_SECRET, Secrets, ValueSecret
 from pyllb.session.session import Session
 from pyllb.session.tunnel import METHOD
+from tests.wire.peer import channel_on
 from tests.wire.test_session import Services, echo
 
 _LIMITS = [("grpc.max_metadata_size", 16 << 20), ("grpc.max_receive_message_length", 32 << 20)]
@@ -103,18 +105,20 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     daemon.close()
 
 
-def dial(daemon: Daemon) -> socket.socket:
+@pytest.fixture
+def channel(daemon: Daemon) -> Iterator[Channel]:
     sock = socket.socket(socket.AF_UNIX)
     sock.connect(str(daemon.address))
-    return sock
+    with channel_on(sock) as channel:
+        yield channel
 
 
-def test_grpcio_opens_calls_and_closes_a_session(daemon: Daemon) -> None:
+def test_grpcio_opens_calls_and_closes_a_session(daemon: Daemon, channel: Channel) -> None:
     def refuse(call: Call) -> None:
         raise RpcError(Code.NOT_FOUND, "no é, 100%")
 
     session = Session([Secrets({"x": ValueSecret(b"hunter2")}), Services(Echo=echo, Refuse=refuse)], id="me")
-    session.start(lambda: dial(daemon))
+    session.start(channel)
     health = daemon.unary("/grpc.health.v1.Health/Check")(b"", timeout=10)
     assert health_pb2.HealthCheckResponse.FromString(health).status == health_pb2.HealthCheckResponse.SERVING
     assert daemon.metadata["x-docker-expose-session-uuid"] == "me"
@@ -135,9 +139,9 @@ def test_grpcio_opens_calls_and_closes_a_session(daemon: Daemon) -> None:
     assert daemon.ended.wait(10)
 
 
-def test_grpcio_streams_both_ways_with_large_metadata(daemon: Daemon) -> None:
+def test_grpcio_streams_both_ways_with_large_metadata(daemon: Daemon, channel: Channel) -> None:
     session = Session([Services(Echo=echo)])
-    session.start(lambda: dial(daemon))
+    session.start(channel)
     requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     metadata = tuple(("exclude-patterns", f"**/build-{number}") for number in range(5000))
     answers = daemon.stream("/test.Service/Echo")(iter(requests.get, None), metadata=metadata, timeout=60)
@@ -149,9 +153,9 @@ def test_grpcio_streams_both_ways_with_large_metadata(daemon: Daemon) -> None:
     session.close()
 
 
-def test_grpcio_cancels_a_call(daemon: Daemon) -> None:
+def test_grpcio_cancels_a_call(daemon: Daemon, channel: Channel) -> None:
     session = Session([Services(Echo=echo)])
-    session.start(lambda: dial(daemon))
+    session.start(channel)
     endless: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     with pytest.raises(grpc.RpcError) as caught:
         list(daemon.stream("/test.Service/Echo")(iter(endless.get, None), timeout=0.3))

@@ -7,8 +7,9 @@ import pytest
 from pyllb.client.faults import fault, session_lost
 from pyllb.client.record import Record
 from pyllb.errors import ConnectError, PyllbError, SolveError, UnsupportedError
-from pyllb.rpc.link import Hangup, Silence
+from pyllb.rpc.duplex import Closed
 from pyllb.rpc.status import Code, RpcError
+from pyllb.session.tunnel import TunnelError
 
 ADDRESS = "tcp://builder:1234"
 
@@ -29,9 +30,10 @@ def test_a_status_of_this_side_names_the_daemon(code: Code, kind: type[PyllbErro
 
 
 def test_a_session_that_is_lost_says_how() -> None:
-    gone = session_lost(Hangup("the daemon closed the connection"), address=ADDRESS, record=Record())
-    assert gone.message == f"the session with the daemon at '{ADDRESS}' was lost: the daemon closed the connection"
-    silent = session_lost(Silence("60 s"), address=ADDRESS, record=Record())
-    assert silent.message == (
-        f"the daemon at '{ADDRESS}' was lost: it sends nothing any more, and closes no connection"
-    )
+    head = f"the session with the daemon at '{ADDRESS}' was lost: "
+    for error, text in (
+        (Closed("the stream"), "the daemon closed the session"),
+        (RpcError(Code.PERMISSION_DENIED, "not you"), "the daemon ended the session: not you (gRPC status 7)"),
+        (TunnelError("the daemon sent nonsense"), "the daemon sent nonsense"),
+    ):
+        assert session_lost(error, address=ADDRESS, record=Record()).message == head + text

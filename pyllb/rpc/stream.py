@@ -1,0 +1,36 @@
+"""Stream: what a channel asks of each of its streams, with its lock held."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeAlias
+
+from pyllb.rpc.status import RpcError
+
+Callbacks: TypeAlias = list[Callable[[], object]]
+"""What is to be called once the lock is free."""
+
+
+class Stream(Protocol):
+    """One stream of ours: a call, or bytes both ways. At its end it leaves the channel by itself."""
+
+    silence: float | None
+    """Seconds after which a daemon that sends nothing is taken for lost; None has no opinion."""
+
+    def begin(self) -> None:
+        """Open it, and send what is to be sent first."""
+
+    def begin_again(self) -> bool:
+        """The peer refused it, and so did not begin it; False when it cannot be opened anew."""
+
+    def arrive(self, parts: Iterable[memoryview]) -> Callbacks:
+        """Bytes came."""
+
+    def fill(self, limit: int) -> None:
+        """Queue about `limit` bytes more, if there are any and nothing waits."""
+
+    def end(self, error: RpcError | None) -> Callbacks:
+        """Nothing more comes. error: None is OK."""
+
+    def lose(self, reason: str | None) -> Callbacks:
+        """The connection is over. reason: None when this end closed it."""
