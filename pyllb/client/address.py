@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import stat
@@ -11,7 +12,7 @@ import attrs
 
 from pyllb.engine.discovery import require
 from pyllb.engine.probe import is_settings, read_head
-from pyllb.errors import ConnectError, NotThereYet, UsageError
+from pyllb.errors import ConnectError, NotThereYet, UsageError, near
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -20,25 +21,30 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT = 5.0
 """Seconds a daemon has to accept a connection and to answer; buildctl's --timeout has the same default."""
 
-_LATER = (
-    *("docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh", "npipe", "docker"),
-    *("tcp+tls", "https", "fd"),
-)
+# A command has to start, and often to log in somewhere, before a daemon hears of us.
+_COMMAND_TIMEOUT = 30.0
+_HELPERS = ("docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh")
+_LATER = ("npipe", "docker", "tcp+tls", "https", "fd")
 
 
 @attrs.frozen(eq=False, repr=False)
 class Address(Value):
-    """A daemon's address. text: as it was written. path: the socket of unix://; host, port: of tcp://."""
+    """A daemon's address.
+
+    text: as it was written. path: the socket of unix://. host, port: of tcp://. command: what is run to reach it, of
+    docker-container:// and the like; () is none.
+    """
 
     text: str
     path: str = ""
     host: str = ""
     port: int = 0
+    command: tuple[str, ...] = ()
 
     @property
     def authority(self) -> str:
         """The daemon's name in requests."""
-        if self.path:
+        if not self.host:
             return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
@@ -56,6 +62,10 @@ class Address(Value):
             raise ConnectError(text, address=self.text) from error
 
     def _dial(self, timeout: float) -> socket.socket:
+        if self.command:
+            from pyllb.client.connhelper import HelperSocket
+
+            return HelperSocket.start(self.command)
         if self.path:
             connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             try:
@@ -73,6 +83,8 @@ class Address(Value):
 
     def _why(self, error: OSError, timeout: float) -> str:
         where = f"no daemon at {self.text!r}: "
+        if self.command:
+            return f"{where}the command {self.command[0]!r}, which reaches it, cannot be run: {error.strerror}"
         if self.path and isinstance(error, FileNotFoundError):
             return (
                 f"{where}there is no socket {self.path!r}; start buildkitd, or name another with addr or BUILDKIT_HOST"
@@ -86,11 +98,14 @@ class Address(Value):
             return f"{where}it did not accept a connection within {timeout:g} s"
         return f"{where}{error.strerror or error}"
 
-    def greet(self, connection: socket.socket, hello: bytes, timeout: float = CONNECT_TIMEOUT) -> bytes:
+    def greet(self, connection: socket.socket, hello: bytes, timeout: float | None = None) -> bytes:
         """Open HTTP/2 with hello, and return the first bytes of the answer, a frame's head.
 
-        timeout: in seconds. Raises ConnectError when nothing answers that speaks HTTP/2, as buildkitd does.
+        timeout: in seconds; None is 5, and 30 where a command is run. Raises ConnectError when nothing answers that
+        speaks HTTP/2, as buildkitd does.
         """
+        if timeout is None:
+            timeout = _COMMAND_TIMEOUT if self.command else CONNECT_TIMEOUT
         connection.settimeout(timeout)
         try:
             connection.sendall(hello)
@@ -99,20 +114,31 @@ class Address(Value):
             message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
             raise ConnectError(message, address=self.text) from error
         except OSError as error:
-            raise ConnectError(f"{self.text!r} closed the connection: {error.strerror}", address=self.text) from error
-        self._check_hello(header)
+            raise ConnectError(self._closed(connection, error.strerror), address=self.text) from error
+        if not is_settings(header):
+            raise ConnectError(self._no_daemon(connection, header), address=self.text)
         return header
 
-    def _check_hello(self, header: bytes) -> None:
-        if is_settings(header):
-            return
+    def _closed(self, connection: socket.socket, why: str | None = None) -> str:
+        if self.command:
+            from pyllb.client.connhelper import HelperSocket
+
+            assert isinstance(connection, HelperSocket)  # it is what dial() gives
+            return f"no daemon at {self.text!r}: {connection.why()}"
+        return f"{self.text!r} closed the connection" + (f": {why}" if why else "; an address of buildkitd is wanted")
+
+    def _no_daemon(self, connection: socket.socket, header: bytes) -> str:
+        if not header:
+            return self._closed(connection)
+        if self.command:  # such as a shell that greets, or one that nobody may use
+            return f"no daemon at {self.text!r}: what {self.command[0]!r} ran there says {_more(connection, header)!r}"
         if header.startswith(b"HTTP/1"):
             what = "speaks HTTP/1, not HTTP/2; Docker's own socket, say, is not buildkitd's"
         elif header[:1] == b"\x15":
             what = "wants TLS, which pyllb does not speak yet"
         else:
-            what = "closed the connection" if not header else "does not speak HTTP/2"
-        raise ConnectError(f"{self.text!r} {what}; an address of buildkitd is wanted", address=self.text)
+            what = "does not speak HTTP/2"
+        return f"{self.text!r} {what}; an address of buildkitd is wanted"
 
     def __str__(self) -> str:
         return self.text
@@ -129,6 +155,14 @@ def _keep_alive(connection: socket.socket) -> None:
             connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
+def _more(connection: socket.socket, begun: bytes) -> str:
+    """What came, with what comes at once, as text."""
+    connection.settimeout(0.2)
+    with contextlib.suppress(OSError):
+        begun += connection.recv(200)
+    return begun.decode(errors="replace").strip()
+
+
 def _is_socket(path: str) -> bool:
     try:
         return stat.S_ISSOCK(os.stat(path).st_mode)
@@ -137,20 +171,29 @@ def _is_socket(path: str) -> bool:
 
 
 def parse_address(text: str) -> Address:
-    """Read `unix:///path` or `tcp://host:port`.
+    """Read `unix:///path`, `tcp://host:port`, `docker-container://name`, `podman-container://name`,
+    `nerdctl-container://name`, `kube-pod://pod` or `ssh://user@host`.
 
-    Raises NotThereYet for the other schemes that buildctl knows, and UsageError for what is no address.
+    The last five run the command that their name says, and need `buildctl` where the daemon is. Raises NotThereYet for
+    the other schemes that are known, and UsageError for what is no address.
     """
     scheme, mark, rest = text.partition("://")
     if scheme in _LATER and mark:
         raise NotThereYet(
-            f"addresses of the scheme {scheme!r}, as in {text!r}; unix:///path and tcp://host:port are there"
+            f"addresses of the scheme {scheme!r}, as in {text!r}; unix, tcp, {', '.join(_HELPERS)} are there"
         )
+    if scheme in _HELPERS and mark:
+        from pyllb.client.connhelper import command_of
+
+        return Address(text, command=command_of(text))
     if scheme == "unix" and mark and rest:
         return Address(text, path=rest)
     if scheme == "tcp" and mark:
         return _tcp(text)
-    raise UsageError(f"{text!r} is not a daemon's address; write unix:///path/to/buildkitd.sock or tcp://host:port")
+    raise UsageError(
+        f"{text!r} is not a daemon's address; write unix:///path/to/buildkitd.sock or tcp://host:port"
+        f"{near(scheme, (*_HELPERS, 'unix', 'tcp')) if mark else ''}"
+    )
 
 
 def _tcp(text: str) -> Address:

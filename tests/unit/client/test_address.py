@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 
@@ -38,11 +39,83 @@ def test_what_is_no_address_is_told_with_its_text(text: str) -> None:
     assert "tcp://" in str(caught.value)
 
 
+DIAL = ("buildctl", "dial-stdio")
+
+
 @pytest.mark.parametrize(
-    "scheme", ["ssh", "docker-container", "podman-container", "nerdctl-container", "kube-pod", "npipe"]
+    ("text", "command"),
+    [
+        ("docker-container://containername", ("docker", "exec", "-i", "containername", *DIAL)),
+        (
+            "docker-container://Name?context=ctxname",
+            ("docker", "--context=ctxname", "exec", "-i", "Name", *DIAL),
+        ),
+        ("podman-container://name", ("podman", "exec", "-i", "name", *DIAL)),
+        ("nerdctl-container://name", ("nerdctl", "exec", "-i", "name", *DIAL)),
+        ("nerdctl-container://name?namespace=ns", ("nerdctl", "exec", "--namespace", "ns", "-i", "name", *DIAL)),
+        (
+            "kube-pod://podname",
+            ("kubectl", "--context=", "--namespace=", "exec", "--container=", "-i", "podname", "--", *DIAL),
+        ),
+        (
+            "kube-pod://pod.name-1?container=c&namespace=ns&context=user@cluster",
+            (
+                *("kubectl", "--context=user@cluster", "--namespace=ns", "exec", "--container=c", "-i", "pod.name-1"),
+                *("--", *DIAL),
+            ),
+        ),
+        ("ssh://foo", ("ssh", "--", "foo", *DIAL)),
+        (
+            "ssh://me@foo:10022/s/o/c/k/e/t.sock",
+            (
+                *("ssh", "-l", "me", "-p", "10022", "--", "foo"),
+                *("buildctl", "--addr", "unix:///s/o/c/k/e/t.sock", "dial-stdio"),
+            ),
+        ),
+        ("ssh://foo/bar", ("ssh", "--", "foo", "buildctl", "--addr", "unix:///bar", "dial-stdio")),
+        ("ssh://Foo:22", ("ssh", "-p", "22", "--", "Foo", *DIAL)),
+        ("ssh://[::1]:22", ("ssh", "-p", "22", "--", "::1", *DIAL)),
+    ],
 )
-def test_the_schemes_that_buildctl_knows_more_are_not_there_yet(scheme: str) -> None:
-    with pytest.raises(NotThereYet, match=scheme):
+def test_an_address_of_a_container_a_pod_or_a_host_is_a_command(text: str, command: tuple[str, ...]) -> None:
+    address = parse_address(text)
+    assert (address.command, address.authority, str(address)) == (command, "localhost", text)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("docker-container://", "names nothing; write docker-container://NAME"),
+        ("docker-container://-it", "names '-it'"),
+        ("docker-container://a/b", "more than a name"),
+        ("docker-container://me@a", "more than a name"),
+        ("docker-container://a?contxt=x", "has 'contxt'; did you mean 'context'?"),
+        ("podman-container://", "names nothing"),
+        ("podman-container://a?context=x", "has 'context'; write podman-container://NAME"),
+        ("nerdctl-container://", "names nothing"),
+        ("kube-pod://", "names nothing; write kube-pod://POD"),
+        ("kube-pod://unsupported_pod_name", "'unsupported_pod_name' is not the name of a pod"),
+        ("kube-pod://p?container=c_c&namespace=n", "'c_c' is not the name of a container"),
+        ("kube-pod://p?container=c&namespace=n_n", "'n_n' is not the name of a namespace"),
+        ("ssh://me:passw0rd@foo", "has a password in it"),
+        ("ssh://foo?bar", "'bar' follows the host"),
+        ("ssh://foo#bar", "'bar' follows the host"),
+        ("ssh://", "names nothing"),
+        ("ssh://-oProxyCommand=x", "names '-oProxyCommand=x'"),
+        ("ssh://foo:bar", "does not name a host"),
+        ("doker-container://x", "did you mean 'docker-container'?"),
+    ],
+)
+def test_an_address_that_is_no_container_pod_or_host_is_told(text: str, says: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_address(text)
+    assert says in str(caught.value)
+    assert "passw0rd" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["npipe", "docker", "tcp+tls", "https", "fd"])
+def test_the_other_schemes_are_not_there_yet(scheme: str) -> None:
+    with pytest.raises(NotThereYet, match=re.escape(scheme)):
         parse_address(f"{scheme}://x")
 
 
