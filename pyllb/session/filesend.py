@@ -180,11 +180,11 @@ def _make_directories(path: Path) -> None:
 
 
 def _receive_file(call: Call, path: Path) -> None:
-    path = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     found = path.stat() if path.exists() else None
     if found is not None and not posix.S_ISREG(found.st_mode):
-        _receive_special(call, path)
+        _receive_special(call, path)  # as it is named: a pipe that /dev/fd/1 leads to has no other name
         return
+    path = Path(os.path.realpath(path))  # what a link leads to is replaced, not the link
     with replacing(path, posix.S_IMODE(found.st_mode) if found is not None else None) as fd:
         _copy(call, fd)
 

@@ -152,6 +152,15 @@ def test_what_is_no_regular_file_is_written_to(tmp_path: Path) -> None:
     assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
+def test_a_pipe_that_has_a_number_and_no_name_is_written_to() -> None:
+    reader, writer = os.pipe()  # what `dest=/dev/stdout` before a `|`, and bash's `dest=>(...)`, lead to
+    with peer_of(session(FileTarget(Path(f"/dev/fd/{writer}")))[0]) as peer:
+        assert push_stream(peer, b"through").status() == (Code.OK, "")
+    os.close(writer)
+    with open(reader, "rb") as stream:
+        assert stream.read() == b"through"
+
+
 @pytest.mark.parametrize("reader", [False, True])
 def test_a_pipe_whose_reader_does_not_come_or_go_on_ends_with_the_session(tmp_path: Path, reader: bool) -> None:
     os.mkfifo(tmp_path / "pipe")
