@@ -89,11 +89,10 @@ def running(path: str) -> Iterator[None]:
         raise
     except SystemExit as error:
         raise _raised(path, error, f"{shown_path(path)} ended Python with exit code {error.code!r}") from error
-    except SyntaxError as error:  # of a file that it imports
-        raise BuildFileError(_syntax_message(error)) from error
     except Exception as error:
-        text = f": {error}" if str(error) else ""
-        raise _raised(path, error, f"{shown_path(path)} raised {type(error).__name__}{text}") from error
+        if isinstance(error, SyntaxError) and os.path.isfile(error.filename or ""):  # of a file that it imports
+            raise BuildFileError(_syntax_message(error)) from error
+        raise _raised(path, error, f"{shown_path(path)} raised {type(error).__name__}{_said(error)}") from error
     finally:
         if folder in sys.path:
             sys.path.remove(folder)
@@ -112,6 +111,15 @@ def _no_stdout() -> Iterator[None]:
     finally:
         os.dup2(kept, 1)
         os.close(kept)
+
+
+def _said(error: Exception) -> str:
+    """What an exception says, after a colon; "" when that is nothing, or its own code for it fails."""
+    try:
+        text = str(error)
+    except Exception:
+        return ""
+    return f": {text}" if text else ""
 
 
 def _raised(path: str, error: BaseException, message: str) -> BuildFileError:
@@ -166,9 +174,9 @@ def _missing(file: str, path: str) -> str:
 def _compile(file: str, path: str, text: str) -> CodeType:
     try:
         return compile(text, path, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        raise BuildFileError(_syntax_message(error)) from error
-    except ValueError as error:  # a null byte
+    except (SyntaxError, ValueError) as error:  # a null byte is one or the other, by Python's version, at no line
+        if isinstance(error, SyntaxError) and error.lineno is not None:
+            raise BuildFileError(_syntax_message(error)) from error
         raise BuildFileError(f"{file!r} is not a Python file: {error}") from error
 
 

@@ -156,12 +156,28 @@ def test_a_syntax_error_in_an_imported_file_names_that_file(here: Path) -> None:
     assert _failure("build.py").startswith("error: helper_with_bad_syntax.py:1: invalid syntax")
 
 
+def test_a_syntax_error_in_a_text_that_is_no_file_shows_the_line_that_read_it(here: Path) -> None:
+    (here / "build.py").write_text("import ast\n\nast.literal_eval('f(')\n")
+
+    assert _failure("build.py").splitlines()[:1] == ["build.py:3"]
+    assert "build.py raised SyntaxError: " in _failure("build.py")
+
+
 def test_what_is_not_text_is_no_build_file(here: Path) -> None:
     (here / "binary.py").write_bytes(b"x = '\xff\xfe'\n")
     (here / "nul.py").write_bytes(b"x = 1\0\n")
 
     assert "'binary.py' is not a Python file" in _failure("binary.py")
+    assert _failure("nul.py").startswith("error: 'nul.py' is not a Python file: ")
     assert "null bytes" in _failure("nul.py")
+
+
+def test_an_exception_that_cannot_be_told_is_still_the_files(here: Path) -> None:
+    (here / "build.py").write_text(
+        "class Mute(Exception):\n    def __str__(self):\n        raise RuntimeError\n\nraise Mute\n"
+    )
+
+    assert _failure("build.py").splitlines()[-1] == "error: build.py raised Mute"
 
 
 def test_an_exception_in_the_file_shows_only_the_users_frames(here: Path) -> None:
