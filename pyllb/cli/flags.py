@@ -18,20 +18,21 @@ def flag_of(parameter: Parameter) -> str:
     return "--" + parameter.name.replace("_", "-")
 
 
+def spellings(parameter: Parameter) -> tuple[str, ...]:
+    """The flags that give a parameter; a bool has `--no-fast` besides `--fast`."""
+    flag = flag_of(parameter)
+    return (flag, f"--no-{flag.removeprefix('--')}") if parameter.kind == "bool" else (flag,)
+
+
 def option_of(parameter: Parameter, prefix: str) -> click.Option:
     """The option that reads a parameter; its name among click's is the parameter's with prefix in front.
 
     A parameter that is not given has None, or () if it is a list: the caller leaves it out of the call, so that the
     function's own default counts. One that must be given is required.
     """
-    flag, name = flag_of(parameter), prefix + parameter.name
-    if parameter.kind == "bool":
-        names, kind = [f"{flag}/--no-{flag.removeprefix('--')}", name], None
-    else:
-        names, kind = [flag, name], _type(parameter)
     return click.Option(
-        names,
-        type=kind,
+        ["/".join(spellings(parameter)), prefix + parameter.name],
+        type=None if parameter.kind == "bool" else _type(parameter),
         required=parameter.required,
         multiple=parameter.kind == "list",
         help=_help(parameter),
@@ -39,14 +40,16 @@ def option_of(parameter: Parameter, prefix: str) -> click.Option:
 
 
 def check_names(target: Target, taken: Iterable[str]) -> None:
-    """Make sure that no parameter's flag is one of the command's own. Raises BuildFileError."""
-    flags = set(taken)
+    """Make sure that no flag of a parameter is the command's own, or another's too. Raises BuildFileError."""
+    owners = dict.fromkeys(taken, "is the command's own")
     for parameter in target.parameters:
-        if (flag := flag_of(parameter)) in flags:
-            raise BuildFileError(
-                f"parameter {parameter.name!r} of target {target.name!r} would be {flag}, "
-                "which is the command's own; give it another name"
-            )
+        for flag in spellings(parameter):
+            if flag in owners:
+                raise BuildFileError(
+                    f"parameter {parameter.name!r} of target {target.name!r} would be {flag}, "
+                    f"which {owners[flag]}; give it another name"
+                )
+            owners[flag] = f"{parameter.name!r} has too"
 
 
 def pairs(flag: str, given: Iterable[str]) -> dict[str, str]:
@@ -63,7 +66,7 @@ def pairs(flag: str, given: Iterable[str]) -> dict[str, str]:
 def describe(parameter: Parameter) -> str:
     """A parameter in a list: its flag, what it takes, its default."""
     if parameter.kind == "bool":
-        flag = f"{flag_of(parameter)}/--no-{flag_of(parameter).removeprefix('--')}"
+        flag = "/".join(spellings(parameter))
     else:
         choices = "|".join(map(str, parameter.choices))
         flag = f"{flag_of(parameter)} {choices or ('str ...' if parameter.kind == 'list' else parameter.kind)}"

@@ -74,7 +74,8 @@ class TargetCommand(click.Command):
         place = parse_place(text)
         build = load(place.file)
         target = find_target(build, place)
-        check_names(target, [name for param in super().get_params(ctx) for name in param.opts])
+        own = super().get_params(ctx)
+        check_names(target, [name for param in own for name in (*param.opts, *param.secondary_opts)])
         ctx.meta[_OPENED] = (build, target)
 
     def _place(self, args: list[str]) -> str:

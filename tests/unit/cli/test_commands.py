@@ -317,6 +317,20 @@ def test_wrong_flags_get_one_clear_message(project: Path) -> None:
     assert "no such command 'sovle'; did you mean 'solve'?" in refused(project, "sovle")
 
 
+@pytest.mark.parametrize(
+    ("command", "parameters", "message"),
+    [
+        ("solve", "cache: bool = True", "'cache' of target 'default' would be --no-cache, which is the command's own"),
+        ("dump", "no_source_map: bool = False", "would be --no-source-map, which is the command's own"),
+        ("dump", "a: bool = True, no_a: bool = False", "'no_a' of target 'default' would be --no-a, which 'a' has too"),
+    ],
+)
+def test_a_flag_means_one_thing(project: Path, command: str, parameters: str, message: str) -> None:
+    (project / "flags.py").write_text(f"from pyllb import fs, target\n\n@target\ndef default({parameters}): ...\n")
+
+    assert message in refused(project, command, "flags.py")
+
+
 def test_an_exception_in_a_target_shows_the_users_frames(project: Path) -> None:
     text = refused(project, "solve", ":raises").splitlines()
 
