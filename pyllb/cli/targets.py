@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine, Mapping
+from types import FunctionType
 from typing import TYPE_CHECKING
 
 import attrs
@@ -18,11 +19,29 @@ if TYPE_CHECKING:
 
 
 def targets_of(build: BuildFile) -> dict[str, Target]:
-    """The targets a build file defines or imports, by name, in the order it names them."""
+    """The targets a build file defines or imports, by name, in the order it names them; its own hides an imported one.
+
+    Raises BuildFileError when two of its own have one name.
+    """
     from pyllb.dsl.target import target_of
 
-    found = map(target_of, vars(build.module).values())
-    return {target.name: target for target in found if target is not None}
+    found: dict[str, Target] = {}
+    for target in filter(None, map(target_of, vars(build.module).values())):
+        first = found.setdefault(target.name, target)
+        if _function(first) is not _function(target):
+            _check_own(build, first, target)
+            found[target.name] = target
+    return found
+
+
+def _check_own(build: BuildFile, first: Target, second: Target) -> None:
+    places = [_definition(first), _definition(second)]
+    if all(place.filename == build.path for place in places):
+        numbers = " and ".join(str(place.line) for place in places)
+        raise BuildFileError(
+            f"{shown_path(build.path)} has two targets {first.name!r}, in lines {numbers}; give one another name",
+            sources=places[1:],
+        )
 
 
 def find_target(build: BuildFile, place: Place) -> Target:
@@ -94,13 +113,20 @@ class Call(Value):
 
 def _definition(target: Target) -> SourceLine:
     """Where the function's def stands; Python's own first line is that of its decorators."""
+    code = _function(target).__code__
+    text = text_of(code.co_filename)
+    rest = enumerate(text.splitlines()[code.co_firstlineno - 1 :], code.co_firstlineno)
+    line = next((n for n, row in rest if row.lstrip().startswith(("def ", "async "))), code.co_firstlineno)
+    return SourceLine(code.co_filename, line, text=text)
+
+
+def _function(target: Target) -> FunctionType:
+    """The function itself, without its decorators."""
     import inspect
 
-    function = inspect.unwrap(target.function).__code__
-    text = text_of(function.co_filename)
-    rest = enumerate(text.splitlines()[function.co_firstlineno - 1 :], function.co_firstlineno)
-    line = next((n for n, row in rest if row.lstrip().startswith(("def ", "async "))), function.co_firstlineno)
-    return SourceLine(function.co_filename, line, text=text)
+    function = inspect.unwrap(target.function)
+    assert isinstance(function, FunctionType)
+    return function
 
 
 def _kind(value: object) -> str:

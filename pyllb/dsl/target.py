@@ -75,9 +75,14 @@ def target(
 
 
 def target_of(value: object) -> Target | None:
-    """The record that `target` left on a function, None when there is none."""
+    """The record that `target` left on a function, None when there is none.
+
+    A decorator above `target` copies it, as functools.wraps does: then what that decorator made is what is called.
+    """
     record = getattr(value, _RECORD, None)
-    return record if isinstance(record, Target) else None
+    if not isinstance(record, Target):
+        return None
+    return attrs.evolve(record, function=value) if callable(value) and value is not record.function else record
 
 
 def describe(function: Callable[..., object], name: str | None = None) -> Target:

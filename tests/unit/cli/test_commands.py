@@ -331,6 +331,27 @@ def test_a_flag_means_one_thing(project: Path, command: str, parameters: str, me
     assert message in refused(project, command, "flags.py")
 
 
+def test_a_decorator_above_the_targets_own_is_called(project: Path) -> None:
+    (project / "wrapped.py").write_text(
+        "import functools\nfrom pyllb import fs, target\n\n"
+        "def deeper(function):\n"
+        "    return functools.wraps(function)(lambda **values: function(**values).mkdir('/deeper'))\n\n"
+        "@deeper\n@target\ndef default(name: str = '/a'): return fs().mkdir(name)\n"
+    )
+
+    assert b"/deeper" in run(project, "dump", "--resolve=never", "wrapped.py").stdout
+
+
+def test_two_targets_of_one_name_are_refused_with_both_places(project: Path) -> None:
+    (project / "twice.py").write_text(
+        "from pyllb import fs, target\n\n@target\ndef app(): return fs()\n\n"
+        "@target(name='app')\ndef other(): return fs()\n"
+    )
+    text = refused(project, "ls", "twice.py")
+
+    assert text.splitlines()[-1] == "error: twice.py has two targets 'app', in lines 4 and 7; give one another name"
+
+
 def test_an_exception_in_a_target_shows_the_users_frames(project: Path) -> None:
     text = refused(project, "solve", ":raises").splitlines()
 
