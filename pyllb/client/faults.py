@@ -167,7 +167,14 @@ def solve_error(blame: Blame, *, definition: Definition | None = None, record: R
             code=blame.code,
         )
     kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
-    return kind(blame.message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
+    message = _with_step(vertex, blame.message) if sources else blame.message
+    return kind(message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
+
+
+def _with_step(vertex: str, message: str) -> str:
+    """With the step in front: the daemon says "invalid response status 404", and not of which URL."""
+    step = _short(vertex)
+    return message if not step or step in message else f"{step}: {message}"
 
 
 _REFUSED = re.compile(r"\b40[13]\b|unauthorized|authorization failed|access denied", re.IGNORECASE)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pyllb.client.faults import fault, session_lost
+import pyllb
+from pyllb.client.faults import Blame, fault, session_lost, solve_error
 from pyllb.client.record import Record
 from pyllb.errors import ConnectError, PyllbError, SolveError, UnsupportedError
 from pyllb.rpc.duplex import Closed
 from pyllb.rpc.status import Code, RpcError
 from pyllb.session.tunnel import TunnelError
+from pyllb.status import SolveStatus, Vertex
 
 ADDRESS = "tcp://builder:1234"
 
@@ -27,6 +29,22 @@ def test_a_status_of_this_side_names_the_daemon(code: Code, kind: type[PyllbErro
     found = fault(RpcError(code, "why"), address=ADDRESS)
     assert type(found) is kind
     assert found.message == message
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ("invalid response status 404", "https://x.y/z: invalid response status 404"),
+        ("https://x.y/z is gone", "https://x.y/z is gone"),
+    ],
+)
+def test_a_step_that_failed_is_named(said: str, message: str) -> None:
+    definition = pyllb.dump(pyllb.fs().http("https://x.y/z"))
+    digest = definition.ops[0][0]
+    record = Record()
+    record.update(SolveStatus(vertexes=(Vertex(digest=digest, name="https://x.y/z", error=said),)))
+    found = solve_error(Blame(said, "UNKNOWN"), definition=definition, record=record)
+    assert (found.message, found.vertex) == (message, "https://x.y/z")
 
 
 def test_a_session_that_is_lost_says_how() -> None:
