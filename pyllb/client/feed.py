@@ -85,6 +85,6 @@ class Feed:
             return
         try:
             self._sink.update(status)
-        except Exception as error:
+        except BaseException as error:  # what would end this thread alone, such as SystemExit, too
             self._sink = None
             self._broken(error)

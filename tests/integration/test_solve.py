@@ -115,12 +115,13 @@ def test_a_sink_is_closed_when_an_option_is_wrong_too(client: Client) -> None:
     assert heard.closed == 1
 
 
-def test_what_a_sink_raises_ends_the_solve_and_is_raised(client: Client, nonce: str) -> None:
+@pytest.mark.parametrize("kind", [ZeroDivisionError, KeyboardInterrupt, SystemExit])
+def test_what_a_sink_raises_ends_the_solve_and_is_raised(client: Client, nonce: str, kind: type[BaseException]) -> None:
     class Broken(Heard):
         def update(self, status: SolveStatus) -> None:
-            raise ZeroDivisionError("the display broke")
+            raise kind("the display broke")
 
-    with pytest.raises(ZeroDivisionError, match="the display broke"):
+    with pytest.raises(kind, match="the display broke"):
         client.solve(fs().image("busybox").run(f"echo {nonce}; sleep 60"), progress=Broken())
     assert client.solve(fs().image("busybox").run("true")).cache.total == 1
 
