@@ -19,10 +19,11 @@ from pyllb.client.sink import Sink
 from pyllb.client.specs.cache import Caches
 from pyllb.client.specs.output import Outputs
 from pyllb.client.task import Cancellation, Task
-from pyllb.errors import ConnectError, PyllbError, UsageError
+from pyllb.errors import ConnectError, OptionError, PyllbError, UsageError, near
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
+from pyllb.ir.reference import parse_reference
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
 
@@ -38,6 +39,7 @@ Targets = Node | Iterable[Node] | Mapping[str, Node]
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 _CALL_TIMEOUT = 30.0
+_MODES = ("default", "pull", "local")
 
 
 def solve(
@@ -273,10 +275,12 @@ class Client:
     ) -> ResolvedImage:
         """The config and digest of an image, as the daemon sees it.
 
-        ref: with its registry, such as "docker.io/library/alpine:3". platform: None is linux on this machine's
-        architecture. mode: default, pull or local. Raises ResolveError.
+        ref, mode: as in `FS.image`, whose resolve_mode is mode. platform: None is linux on this machine's
+        architecture. Raises RefError and OptionError, ResolveError when the image cannot be had.
         """
-        image = ResolveImage(ref, as_platform(platform), mode)
+        if mode not in _MODES:
+            raise OptionError(f"mode is {mode!r}; it is one of {', '.join(map(repr, _MODES))}{near(mode, _MODES)}")
+        image = ResolveImage(str(parse_reference(ref)), as_platform(platform), mode)
         answer = Task(_Resolving(self, image, self._options(None)), name="pyllb-resolve").run(timeout)
         if isinstance(answer, PyllbError):
             raise answer

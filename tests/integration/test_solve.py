@@ -15,7 +15,7 @@ import pytest
 import pyllb
 from pyllb import FS, Client, bind, cache, fs, local, merge
 from pyllb.client import Result
-from pyllb.errors import OptionError, UsageError
+from pyllb.errors import OptionError, RefError, UsageError
 from pyllb.status import SolveStatus
 from tests.conftest import Buildctl
 from tests.testbed import Testbed
@@ -321,6 +321,15 @@ def test_the_daemon_says_what_it_is(client: Client) -> None:
     image = client.resolve("docker.io/library/busybox:latest", platform=worker.platforms[0])
     assert image.digest.startswith("sha256:")
     assert b'"rootfs"' in image.config
+    assert client.resolve("busybox").digest == image.digest
+
+
+@pytest.mark.parametrize(
+    ("ref", "mode", "message"), [("Busybox", "default", "write 'busybox'"), ("busybox", "pul", "did you mean 'pull'")]
+)
+def test_what_cannot_be_resolved_is_told_before_the_daemon_is_asked(ref: str, mode: str, message: str) -> None:
+    with pytest.raises((RefError, OptionError), match=message):
+        Client("unix:///nowhere").resolve(ref, mode=mode)
 
 
 def test_a_cache_mount_can_be_found_and_removed(client: Client, nonce: str) -> None:
