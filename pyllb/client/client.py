@@ -222,10 +222,8 @@ class Client:
         from pyllb.client.solving import plan
 
         nodes = named(target)
-        if len(nodes) == 1:
-            plans = {name: plan(node, options) for name, node in nodes.items()}
-        else:
-            plans = {name: plan(node, _for_target(options, name)) for name, node in nodes.items()}
+        several = len(nodes) > 1
+        plans = {name: plan(node, _for_target(options, name, several)) for name, node in nodes.items()}
         results = Task(_Solving(self, plans), name="pyllb-solve").run(timeout)
         return results[""] if list(results) == [""] else together(results)
 
@@ -352,6 +350,9 @@ def named(target: Targets) -> dict[str, Node]:
         nodes = {str(index): node for index, node in enumerate(target)}
     else:
         nodes = {"": target}
+    if isinstance(target, Mapping) and len(nodes) < len(target):
+        twice = next(name for name in nodes if sum(str(key) == name for key in target) > 1)
+        raise UsageError(f"solve: of the targets {', '.join(map(repr, target))} two have the name {twice!r}")
     for node in nodes.values():
         check_node("solve", node)
     if not nodes:
@@ -359,8 +360,12 @@ def named(target: Targets) -> dict[str, Node]:
     return nodes
 
 
-def _for_target(options: Options, name: str) -> Options:
-    return attrs.evolve(options, exports=tuple(export.for_target(name) for export in options.exports))
+def _for_target(options: Options, name: str, several: bool) -> Options:
+    """The options of one of the targets; "" is one that has no name."""
+    if not name and not several:
+        return options
+    exports = tuple(export.for_target(name, several=several) for export in options.exports)
+    return attrs.evolve(options, exports=exports)
 
 
 @attrs.frozen(eq=False, repr=False)

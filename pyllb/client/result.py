@@ -67,7 +67,7 @@ class Result(Value):
     @property
     def digest(self) -> str | None:
         """The image's digest, "sha256:..."; None when no image was made, or several were."""
-        return None if self.targets else self.metadata.get("containerimage.digest")
+        return None if len(self.targets) > 1 else self.metadata.get("containerimage.digest")
 
 
 def together(results: Mapping[str, Result]) -> Result:

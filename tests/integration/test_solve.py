@@ -140,6 +140,14 @@ def test_several_targets_each_go_to_their_own_place(client: Client, nonce: str, 
     assert set(listed.targets) == {"0", "1"}
 
 
+def test_one_target_by_name_is_as_several(client: Client, nonce: str, tmp_path: Path) -> None:
+    result = client.solve({"a": written(nonce)}, output=[f"type=local,dest={tmp_path}/{{target}}", "type=image"])
+    assert (tmp_path / "a" / "said").read_text() == f"{nonce}\n"
+    assert result.digest == result.targets["a"].digest is not None
+    assert client.solve([written(nonce)], output=f"type=local,dest={tmp_path}/plain").targets
+    assert (tmp_path / "plain" / "said").exists()
+
+
 def test_several_targets_do_not_overwrite_each_other(client: Client, nonce: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"overwrite each other.*\{target\}"):
         client.solve([written(nonce), written(nonce)], output=f"type=local,dest={tmp_path}/out")

@@ -118,10 +118,13 @@ class Export(Value):
             return self.type, attributes
         return "image", {**attributes, "push": "true"}
 
-    def for_target(self, target: str) -> Export:
-        """This export for one of several targets, `{target}` in dest and name replaced by its name."""
+    def for_target(self, target: str, *, several: bool = True) -> Export:
+        """This export for a target that has a name, which takes the place of `{target}` in dest and name.
+
+        several: there are others, whose place has to be another. Raises UsageError.
+        """
         places = [str(os.fspath(self.dest or "")), dict(self.attributes).get("name", "")]
-        if any(places) and not any("{target}" in place for place in places):
+        if several and any(places) and not any("{target}" in place for place in places):
             raise UsageError(
                 f"{_OPTION}: several targets would overwrite each other at {(places[0] or places[1])!r}; "
                 "write {target} in it, as in dest=out/{target}, or solve one target"

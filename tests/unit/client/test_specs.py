@@ -332,3 +332,24 @@ def test_annotations_that_have_no_place_are_told_before_a_solve(
 def test_annotations_that_have_a_place_or_that_no_exporter_is_told_are_no_error(output: str, place: Any) -> None:
     node = pyllb.fs().annotate("a", "1", on=place)
     check_annotations(parse_exports(output), node.spec.annotations)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"progress": print}, r"progress: <built-in function print> has no update\(\); give a sink"),
+        ({"timeout": "3"}, "timeout: '3' is no time; write seconds"),
+        ({"timeout": float("nan")}, "timeout: nan is no time; write seconds"),
+        ({"timeout": float("inf")}, "timeout: inf is no time; write seconds, or None for as long as it takes"),
+        ({"local": "context=."}, "local: 'context=.' is not a mapping; write {'NAME': DIRECTORY}"),
+        ({"local": {"context": 3}}, "local: 'context': 3 is not a name and its directory"),
+    ],
+)
+def test_a_wrong_option_of_a_solve_is_told_before_a_daemon_is_asked(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        pyllb.Client("unix:///nowhere").solve(pyllb.fs().copy(pyllb.local("."), "/", "/"), **options)
+
+
+def test_two_targets_of_one_name_are_told_before_a_daemon_is_asked() -> None:
+    with pytest.raises(UsageError, match="solve: of the targets 1, '1' two have the name '1'"):
+        pyllb.Client("unix:///nowhere").solve({1: pyllb.fs(), "1": pyllb.fs()})  # type: ignore[arg-type]  # a wrong one
