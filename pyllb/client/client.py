@@ -15,7 +15,7 @@ from pyllb.client.address import Address, find_address
 from pyllb.client.compile import as_platform, check_node
 from pyllb.client.options import Options, read_options
 from pyllb.client.result import Result, together
-from pyllb.client.sink import Sink
+from pyllb.client.sink import Sink, check_sink
 from pyllb.client.specs.cache import Caches
 from pyllb.client.specs.output import Outputs
 from pyllb.client.task import Cancellation, Task
@@ -198,6 +198,8 @@ class Client:
         Raises UsageError for an option, GraphError for the graph, ConnectError, UnsupportedError, SolveError when the
         build fails (ExecError for a command), SolveTimeout. KeyboardInterrupt ends the build on the daemon too.
         """
+        if progress is not None:
+            check_sink(progress)
         try:
             options = read_options(
                 output=output,

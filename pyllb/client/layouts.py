@@ -16,17 +16,13 @@ from pyllb.marshal.lower import ResolveImage
 from pyllb.session.layout import Layout
 
 
-def read_layouts(value: object) -> dict[str, Layout]:
-    """Read `oci_layouts=`, a mapping of names to directories. Raises UsageError."""
-    if not isinstance(value, Mapping):
-        raise UsageError(f"oci_layouts: {value!r} is not a mapping; write {{'NAME': DIRECTORY}}")
-    for name, directory in value.items():
-        if not isinstance(name, str) or not name or not isinstance(directory, str | os.PathLike):
-            raise UsageError(f"oci_layouts: {name!r}: {directory!r} is not a name and its directory")
+def read_layouts(given: Mapping[str, str | os.PathLike[str]]) -> dict[str, Layout]:
+    """The layouts of `oci_layouts=`. Raises UsageError."""
+    for name in given:
         if not (name.isascii() and name.isprintable()):  # the daemon puts it into a header
             raise UsageError(f"oci_layouts: the name {name!r} has more than printable ASCII, which the daemon refuses")
     # Another thread may change the working directory while the daemon reads.
-    return {name: Layout(Path(os.path.abspath(directory))) for name, directory in value.items()}
+    return {name: Layout(Path(os.path.abspath(directory))) for name, directory in given.items()}
 
 
 def check_layouts(layouts: Mapping[str, Layout]) -> None:

@@ -86,8 +86,6 @@ def read_options(
 ) -> Options:
     """Read the options of solve(), as they are documented there. Raises UsageError, OptionError, NotThereYet."""
     exports = parse_exports(output)
-    if progress is not None and not callable(getattr(progress, "update", None)):
-        raise UsageError(f"progress: {progress!r} has no update(); give a sink, or None for silence")
     return Options(
         exports=exports,
         cache_from=parse_cache_from(cache_from, exports),
@@ -97,7 +95,7 @@ def read_options(
         ssh=_ssh(ssh),
         allow=parse_allow(allow),
         no_cache=no_cache,
-        local=dict(local or {}),
+        local=_directories("local", local),
         oci_layouts=_layouts(oci_layouts),
         docker_config=_directory(docker_config),
         sink=progress,
@@ -120,12 +118,24 @@ def _ssh(specs: SshSpecs) -> dict[str, SshAgent]:
     return parse_ssh(specs)
 
 
+def _directories(option: str, given: object) -> dict[str, str | os.PathLike[str]]:
+    """A mapping of names to directories. Raises UsageError."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise UsageError(f"{option}: {given!r} is not a mapping; write {{'NAME': DIRECTORY}}")
+    for name, directory in given.items():
+        if not isinstance(name, str) or not name or not isinstance(directory, str | os.PathLike):
+            raise UsageError(f"{option}: {name!r}: {directory!r} is not a name and its directory")
+    return dict(given)
+
+
 def _layouts(given: Mapping[str, str | os.PathLike[str]] | None) -> dict[str, Layout]:
     if given is None:
         return {}
     from pyllb.client.layouts import read_layouts
 
-    return read_layouts(given)
+    return read_layouts(_directories("oci_layouts", given))
 
 
 def _directory(path: str | os.PathLike[str] | None) -> Path | None:

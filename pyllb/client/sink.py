@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from pyllb.errors import UsageError
 from pyllb.status import SolveStatus
 
 
@@ -19,3 +20,13 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """No event comes any more."""
+
+
+def check_sink(value: object) -> None:
+    """Make sure that it can be told of progress. Raises UsageError."""
+    for method in ("update", "close"):
+        if not callable(getattr(value, method, None)):
+            raise UsageError(
+                f"progress: {value!r} has no {method}(); give a sink, which has update(status) and close(), "
+                "or None for silence"
+            )

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from pyllb.errors import SolveCanceled, SolveTimeout
+from pyllb.errors import SolveCanceled, SolveTimeout, UsageError
 
 T = TypeVar("T")
 
@@ -63,6 +63,12 @@ class Cancellation:
             raise self._error
 
 
+def check_timeout(timeout: object) -> None:
+    """Make sure that it is a time to wait for, or None. Raises UsageError."""
+    if timeout is not None and not (isinstance(timeout, int | float) and timeout <= threading.TIMEOUT_MAX):
+        raise UsageError(f"timeout: {timeout!r} is no time; write seconds, or None for as long as it takes")
+
+
 class Task(Generic[T]):
     """One piece of work: given a Cancellation, it returns or raises. run() does it, once."""
 
@@ -78,8 +84,9 @@ class Task(Generic[T]):
         """Do the work and return its result, or raise what it raised.
 
         timeout: seconds, after which it is ended and SolveTimeout raised. An exception in the wait, such as
-        KeyboardInterrupt, ends the work, and is raised when it has ended.
+        KeyboardInterrupt, ends the work, and is raised when it has ended. Raises UsageError for a timeout that is none.
         """
+        check_timeout(timeout)
         try:
             self._thread.start()
             if not self._done.wait(timeout):

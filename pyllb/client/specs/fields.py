@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from io import IOBase
 
 from pyllb.errors import UsageError
 
@@ -62,6 +63,6 @@ def one_or_many(option: str, value: object, single: type | tuple[type, ...]) -> 
         return []
     if isinstance(value, single):
         return [value]
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, Mapping | bytes | IOBase):
         return list(value)
     raise UsageError(f"{option}: {value!r} is neither a string nor a list of them")

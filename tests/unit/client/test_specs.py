@@ -141,6 +141,12 @@ def test_annotations_go_with_images_and_the_users_own_counts_more() -> None:
     assert Export("local", "out").entry(annotations)[1] == {}
 
 
+@pytest.mark.parametrize("value", [{"type": "local", "dest": "out"}, io.BytesIO(b"out\n"), b"out"])
+def test_what_is_no_list_is_not_taken_for_one(value: Any) -> None:
+    with pytest.raises(UsageError, match=r"output: .* is neither a string nor a list of them"):
+        parse_exports(value)
+
+
 def test_targets_have_their_name_in_dest_and_name() -> None:
     made = Export("oci", "out/{target}.tar", {"name": "r/{target}:1"}).for_target("web")
     assert (made.dest, made.name) == ("out/web.tar", "r/web:1")
