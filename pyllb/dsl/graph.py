@@ -126,6 +126,8 @@ def passthrough(
 
 def _outputs(outputs: Iterable[int] | None, filesystems: tuple[FS, ...]) -> tuple[int, ...]:
     count = len(filesystems)
+    if not count:
+        raise OptionError("passthrough has no filesystems; write at least one")
     if outputs is None:
         places = tuple(range(count))
     elif isinstance(outputs, Iterable):
