@@ -41,13 +41,13 @@ def make(mode: str, stream: TextIO, env: Mapping[str, str]) -> Sink:
 
 
 def _mode(mode: str, stream: TextIO, env: Mapping[str, str]) -> str:
-    asked = mode or "auto"
-    if asked == "auto":
-        asked = env.get("BUILDKIT_PROGRESS") or "auto"
+    asked, whence = mode or "auto", ""
+    if asked == "auto" and (wished := env.get("BUILDKIT_PROGRESS")):
+        asked, whence = wished, "BUILDKIT_PROGRESS: "
     if asked not in MODES:
-        raise UsageError(f"{asked!r} is not a progress mode; choose from {', '.join(MODES)}")
+        raise UsageError(f"{whence}{asked!r} is not a progress mode; choose from {', '.join(MODES)}")
     if asked == "auto":
         return "tty" if stream.isatty() and env.get("TERM") not in ("dumb", "unknown") else "plain"
     if asked == "tty" and not stream.isatty():
-        raise UsageError("progress mode 'tty' needs a terminal on stderr; 'plain' and 'auto' do not")
+        raise UsageError(f"{whence}progress mode 'tty' needs a terminal on stderr; 'plain' and 'auto' do not")
     return asked
