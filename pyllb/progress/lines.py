@@ -19,6 +19,11 @@ def plain_text(line: str) -> str:
     return _CONTROLS.sub("", line.replace("\t", " "))
 
 
+def plain_lines(text: str) -> str:
+    """A text of several lines, such as a step's name, each as plain_text has it."""
+    return "\n".join(map(plain_text, text.split("\n")))
+
+
 class LineLog:
     """A vertex's output, both streams as they came, bytes that are not UTF-8 replaced.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TextIO
 
-from pyllb.progress.lines import plain_text, size
+from pyllb.progress.lines import plain_lines, size
 from pyllb.progress.model import Model, Row
 from pyllb.progress.sink import Painter, put, refresh_seconds
 from pyllb.status import SolveStatus, VertexStatus
@@ -34,7 +34,7 @@ class PlainDisplay:
 
     def __init__(self, stream: TextIO, *, no_trunc: str = "") -> None:
         self._stream = stream
-        self._clean = plain_text if stream.isatty() else str  # a file gets every byte, a terminal no cursor codes
+        self._clean = plain_lines if stream.isatty() else str  # a file gets every byte, a terminal no cursor codes
         self._short = no_trunc == "0"
         self._model = Model()
         self._out: list[str] = []
@@ -108,7 +108,7 @@ class PlainDisplay:
             self._switch(row, number)
         still_open = self._statuses(row, number)
         seen = self._warned.get(row.key, 0)
-        self._out += [f"#{number} WARN: {short}\n" for short in row.warnings[seen:]]
+        self._out += [f"#{number} WARN: {self._clean(short)}\n" for short in row.warnings[seen:]]
         self._warned[row.key] = len(row.warnings)
         self._log(row, number)
         self._current = row
@@ -117,7 +117,7 @@ class PlainDisplay:
             row.events = 0
             if row.log.open:
                 self._out.append("\n")
-            self._out.append(f"#{number} {_outcome(row)}\n")
+            self._out.append(f"#{number} {self._clean(_outcome(row))}\n")
         self._model.changed.pop(row.key, None)
 
     def _switch(self, row: Row, number: int) -> None:
@@ -130,7 +130,7 @@ class PlainDisplay:
         if self._begun:
             self._out.append("\n")
         self._begun = True
-        name = row.name
+        name = self._clean(row.name)
         if self._short and len(name) > _SHORT_NAME:
             name = name[:_SHORT_NAME] + "..."
         self._out.append(f"#{number} {name}\n")
@@ -189,12 +189,12 @@ def _outcome(row: Row) -> str:
 def failure_summary(model: Model, lines: int, clean: Callable[[str], str]) -> list[str]:
     """The last lines of each failed vertex, between dashes; nothing for a vertex that was canceled.
 
-    clean: what a line goes through before it is shown.
+    clean: what a text goes through before it is shown.
     """
     out: list[str] = []
     for row in model.started:
         if row.failed:
-            out += ["------\n", f" > {row.name}:\n"]
+            out += ["------\n", f" > {clean(row.name)}:\n"]
             out += [f"{clean(line)}\n" for line in list(row.log.last)[-lines:]]
             out.append("------\n")
     return out

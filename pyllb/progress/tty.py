@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from pyllb.progress.lines import plain_text
+from pyllb.progress.lines import plain_lines, plain_text
 from pyllb.progress.model import Model, Row
 from pyllb.progress.plain import amount, failure_summary
 from pyllb.progress.sink import Painter, put, refresh_seconds
@@ -220,4 +220,4 @@ class TtyDisplay:
     def finish(self) -> None:
         if self._live is not None:
             self._live.stop()
-        put(self._stream, "".join(failure_summary(self._drawing.model, _SUMMARY_LINES, plain_text)))
+        put(self._stream, "".join(failure_summary(self._drawing.model, _SUMMARY_LINES, plain_lines)))

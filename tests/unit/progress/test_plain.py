@@ -120,12 +120,15 @@ def test_cursor_codes_of_a_step_reach_a_file_and_not_a_terminal() -> None:
     shown = []
     for stream in (io.StringIO(), _Terminal()):
         display = PlainDisplay(stream)
-        display.update(_vertex("a", started=0.0), 0.0)
+        display.update(_vertex("a", "\x1b[2Jecho \\\na", started=0.0), 0.0)
         display.update(_log("a", b"\x1b[2Jhello\n", 0.5), 0.5)
-        display.paint(0.5, final=True)
+        display.update(_vertex("a", "\x1b[2Jecho \\\na", started=0.0, completed=1.0, error="\x1b[2Jno"), 1.0)
+        display.paint(1.0, final=True)
+        display.finish()
         shown.append(stream.getvalue())
 
-    assert shown == ["#1 a\n#1 0.500 \x1b[2Jhello\n", "#1 a\n#1 0.500 hello\n"]
+    plain = "#1 echo \\\na\n#1 0.500 hello\n#1 ERROR: no\n------\n > echo \\\na:\n0.500 hello\n------\n"
+    assert (shown[0].replace("\x1b[2J", ""), shown[0].count("\x1b[2J"), shown[1]) == (plain, 5, plain)
 
 
 def test_long_names_are_cut_only_when_asked() -> None:
