@@ -71,8 +71,9 @@ class FS(Started):
         of the result is a changed bind mount.
         For this command alone: env, dir, user, hostname, network, security, extra_hosts (name to address), ulimits
         (name to a number or (soft, hard)), cgroup_parent, shell. ok_codes: exit codes that are no failure, None is 0
-        alone. readonly_root: only mounts can be written, and the result is this filesystem unchanged. proxy, devices
-        (CDI names, or (name, optional)), resources: see `proxy` and `resources`.
+        alone. readonly_root: only mounts can be written, and the result is this filesystem unchanged, so that the
+        command runs for a `.mount(target)` that is used, and for nothing else. proxy, devices (CDI names, or (name,
+        optional)), resources: see `proxy` and `resources`.
         platform: None is the state's, then the solve's. filters: which workers may do it. name: shown by progress.
         description: more metadata. ignore_cache: always run. export_cache: False leaves it out of an exported cache.
         group: shown as one line with the others of it.
