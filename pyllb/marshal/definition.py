@@ -15,7 +15,7 @@ from pyllb.errors import DefinitionError, GraphError, SourceLine
 from pyllb.ir.constraints import LinuxResources, ProgressGroup
 from pyllb.ir.image import EMPTY_SPEC, ImageSpec
 from pyllb.marshal.check import check_digests, check_graph, check_locations, check_op, digest_of
-from pyllb.marshal.metadata import CUSTOM_NAME, OpMetadata
+from pyllb.marshal.metadata import OpMetadata
 from pyllb.marshal.wire import message, varint
 from pyllb.value import Value
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from pyllb.marshal.vertex import DefinitionVertex, Input
 
 _LOCAL = "local://"
+_SHOWN = 60  # letters of an op's name in a message
 
 MAX_SIZE = 16 << 20
 """Bytes of a definition that the daemon still takes: the limit of a gRPC message."""
@@ -187,7 +188,7 @@ class Definition(Value):
         size = self.size
         if size <= MAX_SIZE:
             return
-        largest = sorted(self.ops, key=lambda op: len(op[1]), reverse=True)[:3]
+        largest = sorted(self.ops[:-1], key=lambda op: len(op[1]), reverse=True)[:3]
         ops = "; ".join(f"{len(data):,} bytes: {self._title(digest)}" for digest, data in largest)
         sources = self.source_lines(largest[0][0])
         raise GraphError(
@@ -196,8 +197,7 @@ class Definition(Value):
         )
 
     def _title(self, digest: str) -> str:
-        name = dict(self.metadata[digest].description).get(CUSTOM_NAME) if digest in self._metadata else None
-        return f"{name or 'op'} ({digest[:19]})"
+        return f"{self.vertex(digest).name[:_SHOWN]!r} ({digest[:19]})"
 
     @property
     def vertices(self) -> tuple[DefinitionVertex, ...]:

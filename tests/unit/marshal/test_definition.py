@@ -216,9 +216,12 @@ def test_an_instruction_of_many_lines_is_one_place_as_the_daemon_tells_it() -> N
 
 
 def test_a_definition_too_large_for_the_daemon_names_its_largest_ops() -> None:
-    node = pyllb.fs().mkfile("/small", b"").mkfile("/large", b"x" * (17 << 20), name="the large one")
+    node = pyllb.fs().mkfile("/small", b"").mkfile("/large", b"x" * (17 << 20)).mkdir("/d", name="n" * 9999)
     definition = lowered(node, read_text=lambda name: "" if name == __file__ else None).definition
-    with pytest.raises(GraphError, match=r"the largest ops are 17,825,\d\d\d bytes: the large one") as caught:
+    largest = (
+        r"the largest ops are 17,825,\d\d\d bytes: 'mkfile /large' \(sha256:\w+\); \d+ bytes: 'n{60}' \(sha256:\w+\);"
+    )
+    with pytest.raises(GraphError, match=largest) as caught:
         definition.check_size()
     assert caught.value.sources[0].filename == __file__
     MADE.check_size()

@@ -72,7 +72,7 @@ def test_a_chain_that_is_too_large_for_the_daemon_names_its_largest_ops_and_thei
     node = chain(100).run(["x" * 9_000_000], name="the long one").run(["y" * 8_000_000])
     definition = lowered(node, read_text=own_text).definition
     with pytest.raises(
-        GraphError, match=r"9,000,\d\d\d bytes: the long one \(sha256:\w+\); 8,000,\d\d\d bytes: op"
+        GraphError, match=r"9,000,\d\d\d bytes: 'the long one' \(sha256:\w+\); 8,000,\d\d\d bytes: 'y{60}'"
     ) as caught:
         definition.check()
     assert caught.value.sources[0].filename == __file__
