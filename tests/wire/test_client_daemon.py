@@ -339,7 +339,7 @@ def test_a_capability_that_a_definition_says_it_can_do_without_counts_too(daemon
 def test_a_definition_that_is_too_large_is_told_at_the_users_line_and_not_sent(daemon: Daemon, client: Client) -> None:
     node = fs().mkfile("/small", b"")
     node = node.mkfile("/large", b"x" * (17 << 20), name="the large one")
-    with pytest.raises(GraphError, match=r"17,8\d\d,\d\d\d bytes and the daemon takes .*: the large one") as caught:
+    with pytest.raises(GraphError, match=r"17,8\d\d,\d\d\d bytes and the daemon takes .*: 'the large one'") as caught:
         client.solve(node)
     assert 'name="the large one"' in caught.value.sources[0].excerpt(0)
     assert [name for name, _ in daemon.asked if name == "LLBBridge/Solve"] == []
