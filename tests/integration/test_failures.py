@@ -226,7 +226,7 @@ def test_addresses_that_are_none_and_those_to_come() -> None:
     for text in ("nonsense", "tcp://host", "tcp://host:port", "unix://", "http://host:1"):
         with pytest.raises(UsageError, match=r"unix:///path|tcp://localhost"):
             pyllb.solve(fs(), addr=text)
-    for scheme in ("ssh", "docker-container", "kube-pod"):
+    for scheme in ("npipe", "docker", "https"):
         with pytest.raises(NotThereYet, match=scheme):
             pyllb.solve(fs(), addr=f"{scheme}://somewhere")
 
