@@ -33,7 +33,19 @@ def _diff(a: str, b: str, format: str, **options: object) -> int:
     before, after = (_definition(text, how) for text in (a, b))
     found = _placed(before.diff(after))
     write((found.to_json() if format == "json" else found.to_text()).encode())
+    if found.changes and how.resolve == "never" and _is_file(a) != _is_file(b):
+        sys.stderr.write(_UNRESOLVED)
     return 1 if found.changes else 0
+
+
+_UNRESOLVED = (
+    "the target's image configs were not applied; if the file has them, as `pyllb dump` writes it, add --resolve=auto\n"
+)
+
+
+def _is_file(text: str) -> bool:
+    """Whether it is a definition, and no target of a build file."""
+    return text == _STDIN or (os.path.isfile(text) and not text.endswith(".py"))
 
 
 def _placed(diff: DefinitionDiff) -> DefinitionDiff:
@@ -44,7 +56,7 @@ def _placed(diff: DefinitionDiff) -> DefinitionDiff:
 def _definition(text: str, how: Lowering) -> Definition:
     if text == _STDIN:
         return _read(text, sys.stdin.buffer.read())
-    if os.path.isfile(text) and not text.endswith(".py"):
+    if _is_file(text):
         try:
             with open(text, "rb") as stream:
                 return _read(text, stream.read())

@@ -25,14 +25,21 @@ def check_metadata_file(path: str) -> None:
         raise UsageError(f"--metadata-file {path!r}: the directory {folder!r} cannot be written to")
 
 
-def write_metadata(path: str, metadata: Mapping[str, str]) -> None:
-    """Write the file whole or not at all: beside it first, then in its place. What a link leads to is replaced, and
-    what is no regular file, such as /dev/stdout or a named pipe, is written to.
+def metadata_json(answers: Mapping[str, Mapping[str, str]]) -> str:
+    """The exporters' responses of each target, by its name, as one JSON object; "" is a target alone, whose response is
+    the object.
 
     A value that is base64 of a JSON object which is not empty stands as that object, any other as a string. Mirrors
-    buildctl's --metadata-file (0.33.1).
+    buildctl's --metadata-file (0.33.1), and buildx bake's where there are targets by name.
     """
-    text = json.dumps({key: _value(metadata[key]) for key in sorted(metadata)}, indent=2, ensure_ascii=False)
+    found = {name: {key: _value(response[key]) for key in sorted(response)} for name, response in answers.items()}
+    return json.dumps(found.get("", found), indent=2, ensure_ascii=False)
+
+
+def write_metadata(path: str, text: str) -> None:
+    """Write the file whole or not at all: beside it first, then in its place. What a link leads to is replaced, and
+    what is no regular file, such as /dev/stdout or a named pipe, is written to.
+    """
     if _is_stream(path):
         with open(path, "w", encoding="utf-8") as stream:
             stream.write(text)

@@ -21,9 +21,10 @@ from pyllb.progress import MODES
 from pyllb.value import Value
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from pyllb.client import Export, Result
+    from pyllb.dsl.fs import FS
     from pyllb.progress import Sink
 
 
@@ -58,16 +59,24 @@ def _solve(call: Call, **options: object) -> None:
     sink = make(wishes.progress, sys.stderr, os.environ)
     click.get_current_context().ensure_object(Settings).logs_shown = sink.shows_logs
     try:
-        result = _build(call, wishes, sink)
+        made = call.all()
+        result = _build(_named(made, call.target.name), wishes, sink)
     finally:
         sink.close()
     if wishes.metadata_file is not None:
-        from pyllb.cli.metadata import write_metadata
+        from pyllb.cli.metadata import metadata_json, write_metadata
 
-        write_metadata(wishes.metadata_file, result.metadata)
+        alone = list(made) == [""]
+        answers = {"": result.metadata} if alone else {name: one.metadata for name, one in result.targets.items()}
+        write_metadata(wishes.metadata_file, metadata_json(answers))
 
 
-def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
+def _named(made: Mapping[str, FS], target: str) -> dict[str, FS]:
+    """What a target made, by the names that `{target}` stands for; one filesystem alone has the target's."""
+    return {name or target: node for name, node in made.items()}
+
+
+def _build(made: Mapping[str, FS], wishes: Wishes, sink: Sink) -> Result:
     from pyllb.client import Client
     from pyllb.client.specs.output import parse_exports
     from pyllb.engine import require
@@ -76,12 +85,11 @@ def _build(call: Call, wishes: Wishes, sink: Sink) -> Result:
     exports = parse_exports(wishes.output, terminal=sys.stdout.isatty())
     local, layouts = pairs("--local", wishes.local), pairs("--oci-layout", wishes.oci_layout)
     timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
-    made = call.all()
     gc.freeze()  # the graph is there to the end; a collection of it would take 10 ms, or 1 s when it is large
     gc.enable()
     with Client(require(wishes.addr)) as client:
         result = client.solve(
-            made[""] if list(made) == [""] else made,
+            made,
             output=exports,
             cache_from=wishes.cache_from,
             cache_to=wishes.cache_to,

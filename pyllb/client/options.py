@@ -12,7 +12,7 @@ from pyllb.client.compile import as_platform
 from pyllb.client.sink import Sink
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import Caches, CacheSpec, parse_cache_from, parse_cache_to
-from pyllb.client.specs.output import Export, Outputs, check_place, parse_exports
+from pyllb.client.specs.output import Export, Outputs, check_names, check_place, parse_exports
 from pyllb.errors import NotThereYet, UsageError
 from pyllb.ir.platform import Platform
 from pyllb.value import Value
@@ -66,6 +66,7 @@ class Options(Value):
 
             check_layouts(self.oci_layouts)
         for export in self.exports:
+            check_names(export)
             check_place(export)
 
 

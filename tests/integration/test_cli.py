@@ -147,6 +147,18 @@ def test_metadata_is_written_as_buildctl_writes_it(project: Path, address: str) 
     assert metadata["containerimage.descriptor"]["digest"] == metadata["containerimage.digest"]
 
 
+def test_metadata_of_several_filesystems_is_by_their_names(project: Path, address: str) -> None:
+    words = ("--output", "type=oci,dest={target}.tar", "--metadata-file", "meta.json")
+    done = run(project, address, "solve", ":several", *words)
+    assert done.returncode == 0, done.stderr.decode()
+    found = json.loads((project / "meta.json").read_text())
+    assert list(found) == ["one", "two"]
+    for name, answer in found.items():
+        with tarfile.open(project / f"{name}.tar") as tar:
+            index = json.load(tar.extractfile("index.json") or io.BytesIO())
+        assert answer["containerimage.digest"] == index["manifests"][0]["digest"]
+
+
 def test_a_tar_on_stdout_is_all_there_is_on_stdout(project: Path, address: str) -> None:
     done = run(project, address, "solve", ":hello", "--output", "type=tar,dest=-")
     assert done.returncode == 0, done.stderr.decode()
@@ -187,6 +199,8 @@ def test_several_filesystems_go_each_to_its_place(project: Path, address: str) -
     assert done.returncode == 0, done.stderr.decode()
 
     assert [(project / "out" / name / "n").read_text() for name in ("one", "two")] == ["1", "2"]
+    done = run(project, address, "solve", ":hello", "--output", "type=local,dest=out/{target}")
+    assert (done.returncode, (project / "out/hello/hello").read_text()) == (0, "hello")
     clash = run(project, address, "solve", ":several", "--output", "type=local,dest=out")
     assert (clash.returncode, b"{target}" in clash.stderr) == (2, True)
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.client.specs.fields import one_or_many, parse_bool, parse_fields
-from pyllb.errors import NotThereYet, UsageError, near
+from pyllb.errors import NotThereYet, RefError, UsageError, near
+from pyllb.ir.reference import parse_reference
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -204,6 +205,18 @@ def _check_distinct(exports: list[Export]) -> None:
         if place in seen:
             raise UsageError(f"{_OPTION}: two outputs go to {os.fspath(export.dest)!r}; give each its own dest")
         seen.add(place)
+
+
+def check_names(export: Export) -> None:
+    """Make sure, before anything runs, that an image can have its names. Raises UsageError."""
+    names = dict(export.attributes).get("name", "") if export.type in (*IMAGES, "registry") else ""
+    for name in filter(None, map(str.strip, names.split(","))):
+        if name == "*":  # the names that it comes with
+            continue
+        try:
+            parse_reference(name)
+        except RefError as error:
+            raise UsageError(f"{_OPTION}: name={name}: {error.message}") from None
 
 
 def check_place(export: Export) -> None:

@@ -87,6 +87,15 @@ def test_a_definition_may_be_json(project: Path) -> None:
     assert run(project, "diff", "old.json", "new/build.py").returncode == 1
 
 
+def test_a_difference_may_be_that_of_image_configs(project: Path) -> None:
+    (project / "old.pb").write_bytes(dumped(project, "old/build.py"))
+    hint = b"add --resolve=auto\n"
+    for words, told in ((("old.pb", "new/build.py"), True), (("old/build.py", "new/build.py"), False)):
+        done = run(project, "diff", *words)
+        assert (done.returncode, done.stderr.endswith(hint)) == (1, told)
+    assert run(project, "diff", "old.pb", "old/build.py").stderr == b""
+
+
 def test_another_platform_is_a_difference(project: Path) -> None:
     (project / "amd.pb").write_bytes(dumped(project, "old/build.py", "--platform=linux/amd64"))
     done = run(project, "diff", "amd.pb", "old/build.py", "--platform=linux/arm64")

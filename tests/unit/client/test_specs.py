@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import pyllb
+from pyllb.client.options import read_options
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import CacheSpec, parse_cache_from, parse_cache_to
 from pyllb.client.specs.fields import parse_bool, parse_fields
@@ -128,6 +129,26 @@ def test_two_outputs_do_not_go_to_one_place() -> None:
         parse_exports(["type=tar,dest=a", "type=oci,dest=./a"])
     with pytest.raises(UsageError, match="two outputs go to '-'"):
         parse_exports(["type=tar", "type=oci"])
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ("type=image,name=Registry/App:1,push=true", "name=Registry/App:1: "),
+        ('type=image,"name=good:1, bad name"', "name=bad name: "),
+        ("type=registry,name=app:{target}", "name=app:{target}: "),
+        ("type=oci,name=:1,dest=x.tar", "name=:1: "),
+    ],
+)
+def test_a_name_that_is_none_is_told_before_anything_is_built(output: str, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_options(output=output).check()
+    assert caught.value.message.startswith(f"output: {said}")
+
+
+def test_names_that_images_may_have() -> None:
+    names = '"name=app, localhost:5000/a/b:1,docker.io/library/x:y"'
+    read_options(output=[f"type=image,{names}", "type=docker,name=*,dest=x.tar", "type=local,dest=x,name=?"]).check()
 
 
 def test_a_registry_output_is_an_image_that_is_pushed() -> None:
