@@ -17,6 +17,7 @@ from pyllb.cli.flags import flag_of
 from pyllb.cli.load import load, parse_place
 from pyllb.cli.source import shown_path
 from pyllb.cli.targets import Call, find_target
+from pyllb.cli.tls import tls_options
 from pyllb.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _STDIN = "-"
 
 
 def _diff(a: str, b: str, format: str, **options: object) -> int:
-    how = Lowering(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
+    how = Lowering.of(options)
     if a == b == _STDIN:
         raise UsageError("both definitions are '-', and stdin is read once; give one of them as a file")
     before, after = (_definition(text, how) for text in (a, b))
@@ -133,6 +134,7 @@ command = click.Command(
         _RESOLVE,
         oci_layout_option,
         addr_option,
+        *tls_options,
         debug_option,
     ],
     help="""Write in words which ops of the LLB A are others in B, and how.

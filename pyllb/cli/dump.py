@@ -15,10 +15,12 @@ from pyllb.cli.flags import pairs
 from pyllb.cli.invocation import TargetCommand
 from pyllb.cli.source import shown_path
 from pyllb.cli.targets import Call
+from pyllb.cli.tls import taken, tls_options
 from pyllb.errors import UsageError
 from pyllb.value import Value
 
 if TYPE_CHECKING:
+    from pyllb.client import Tls
     from pyllb.dsl.fs import FS
     from pyllb.marshal.definition import Definition
     from pyllb.marshal.lower import LocalUse, Lowered
@@ -31,7 +33,14 @@ class Lowering(Value):
     platform: str | None
     resolve: str
     addr: str | None
+    tls: Tls | None
     oci_layout: tuple[str, ...]
+
+    @classmethod
+    def of(cls, options: Mapping[str, object]) -> Lowering:
+        """From a command's options. Raises UsageError."""
+        tls, rest = taken(options)
+        return cls(tls=tls, **rest)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
 
     @property
     def layouts(self) -> dict[str, str]:
@@ -40,7 +49,7 @@ class Lowering(Value):
 
 
 def _dump(call: Call, source_map: bool, format: str, **options: object) -> None:
-    how = Lowering(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
+    how = Lowering.of(options)
     if format == "pb" and sys.stdout.isatty():
         raise UsageError(
             "LLB is bytes, and stdout is a terminal; pipe it into `buildctl build`, redirect it to a file, "
@@ -82,7 +91,7 @@ def lowered(node: FS, how: Lowering, source_map: bool = True) -> Lowered:
     from pyllb.client import Client
     from pyllb.engine import require
 
-    with Client(require(how.addr)) as client:
+    with Client(require(how.addr), tls=how.tls) as client:
         return client.compile(node, platform=how.platform, source_map=source_map, oci_layouts=how.layouts or None)
 
 
@@ -155,7 +164,17 @@ _FORMAT = click.Option(
 command = TargetCommand(
     "dump",
     callback=_dump,
-    params=[_PLACE, platform_option, _RESOLVE, oci_layout_option, addr_option, _SOURCE_MAP, _FORMAT, debug_option],
+    params=[
+        _PLACE,
+        platform_option,
+        _RESOLVE,
+        oci_layout_option,
+        addr_option,
+        *tls_options,
+        _SOURCE_MAP,
+        _FORMAT,
+        debug_option,
+    ],
     help="""Write the LLB of TARGET (default) in FILE (build.py) to stdout, for `buildctl build`.
 
     Flags of the target's parameters go after FILE[:TARGET]; see them with --help behind it.""",

@@ -16,6 +16,7 @@ from pyllb.cli.flags import pairs
 from pyllb.cli.invocation import TargetCommand
 from pyllb.cli.settings import Settings
 from pyllb.cli.targets import Call
+from pyllb.cli.tls import taken, tls_options
 from pyllb.errors import UsageError
 from pyllb.progress import MODES
 from pyllb.value import Value
@@ -23,7 +24,7 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from pyllb.client import Export, Result
+    from pyllb.client import Export, Result, Tls
     from pyllb.dsl.fs import FS
     from pyllb.progress import Sink
 
@@ -45,11 +46,13 @@ class Wishes(Value):
     metadata_file: str | None
     progress: str
     addr: str | None
+    tls: Tls | None
     timeout: str | None
 
 
 def _solve(call: Call, **options: object) -> None:
-    wishes = Wishes(**options)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
+    tls, rest = taken(options)
+    wishes = Wishes(tls=tls, **rest)  # type: ignore[arg-type]  # click gives each the type that its declaration below says
     from pyllb.progress import make
 
     if wishes.metadata_file is not None:
@@ -87,7 +90,7 @@ def _build(made: Mapping[str, FS], wishes: Wishes, sink: Sink) -> Result:
     timeout = None if wishes.timeout is None else parse_duration(wishes.timeout)
     gc.freeze()  # the graph is there to the end; a collection of it would take 10 ms, or 1 s when it is large
     gc.enable()
-    with Client(require(wishes.addr)) as client:
+    with Client(require(wishes.addr), tls=wishes.tls) as client:
         result = client.solve(
             made,
             output=exports,
@@ -184,6 +187,7 @@ command = TargetCommand(
             help="How progress is shown on stderr; auto is tty on a terminal, else plain.",
         ),
         click.Option(["--addr"], metavar="ADDRESS", help="The daemon; default: BUILDKIT_HOST, then the usual sockets."),
+        *tls_options,
         click.Option(["--timeout"], metavar="TIME", help="Give up after this long: seconds, or 1m30s."),
         debug_option,
     ],

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pyllb.client.sink import Sink
     from pyllb.client.specs.cache import CacheSpec
     from pyllb.client.specs.output import Export
+    from pyllb.client.tls import Tls
 
 __all__ = [
     "Address",
@@ -28,6 +29,7 @@ __all__ = [
     "Result",
     "Sink",
     "Step",
+    "Tls",
     "compile_node",
     "dump",
     "find_address",
@@ -45,6 +47,7 @@ _HOMES = {
     "Result": "result",
     "Sink": "sink",
     "Step": "result",
+    "Tls": "tls",
     "compile_node": "compile",
     "dump": "compile",
     "find_address": "address",

@@ -18,11 +18,14 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+    from pyllb.client.tls import Tls
+
 CONNECT_TIMEOUT = 5.0
 """Seconds a daemon has to accept a connection and to answer; buildctl's --timeout has the same default."""
 
 # A command has to start, and often to log in somewhere, before a daemon hears of us.
 _COMMAND_TIMEOUT = 30.0
+_TLS = "tls=Tls(ca=...), or --tlscacert"
 _HELPERS = ("docker-container", "podman-container", "nerdctl-container", "kube-pod", "ssh")
 _LATER = ("npipe", "docker", "tcp+tls", "https", "fd")
 
@@ -32,7 +35,7 @@ class Address(Value):
     """A daemon's address.
 
     text: as it was written. path: the socket of unix://. host, port: of tcp://. command: what is run to reach it, of
-    docker-container:// and the like; () is none.
+    docker-container:// and the like; () is none. tls: of tcp://; None is plain.
     """
 
     text: str
@@ -40,10 +43,17 @@ class Address(Value):
     host: str = ""
     port: int = 0
     command: tuple[str, ...] = ()
+    tls: Tls | None = None
+
+    def __attrs_post_init__(self) -> None:
+        if self.tls is not None and not self.host:
+            raise UsageError(f"tls is for tcp://host:port, and the daemon is at {self.text!r}")
 
     @property
     def authority(self) -> str:
         """The daemon's name in requests."""
+        if self.tls is not None and self.tls.server_name:
+            return self.tls.server_name
         if not self.host:
             return "localhost"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
@@ -78,6 +88,8 @@ class Address(Value):
             connection = socket.create_connection((self.host, self.port), timeout)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _keep_alive(connection)
+            if self.tls is not None:
+                connection = self.tls.wrap(connection, self.host)
         connection.settimeout(None)
         return connection
 
@@ -96,7 +108,14 @@ class Address(Value):
             return f"{where}{self.path!r} is {what}; start buildkitd, or name another with addr or BUILDKIT_HOST"
         if isinstance(error, TimeoutError):
             return f"{where}it did not accept a connection within {timeout:g} s"
-        return f"{where}{error.strerror or error}"
+        return where + self._said(error)
+
+    def _said(self, error: OSError) -> str:
+        if self.tls is None:
+            return error.strerror or str(error)
+        from pyllb.client.tls import said
+
+        return said(error)
 
     def greet(self, connection: socket.socket, hello: bytes, timeout: float | None = None) -> bytes:
         """Open HTTP/2 with hello, and return the first bytes of the answer, a frame's head.
@@ -114,7 +133,7 @@ class Address(Value):
             message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
             raise ConnectError(message, address=self.text) from error
         except OSError as error:
-            raise ConnectError(self._closed(connection, error.strerror), address=self.text) from error
+            raise ConnectError(self._closed(connection, self._said(error)), address=self.text) from error
         if not is_settings(header):
             raise ConnectError(self._no_daemon(connection, header), address=self.text)
         return header
@@ -125,7 +144,10 @@ class Address(Value):
 
             assert isinstance(connection, HelperSocket)  # it is what dial() gives
             return f"no daemon at {self.text!r}: {connection.why()}"
-        return f"{self.text!r} closed the connection" + (f": {why}" if why else "; an address of buildkitd is wanted")
+        if why:
+            return f"{self.text!r} closed the connection: {why}"
+        hint = f"; one that speaks TLS wants {_TLS}" if self.host and self.tls is None else ""
+        return f"{self.text!r} closed the connection; an address of buildkitd is wanted{hint}"
 
     def _no_daemon(self, connection: socket.socket, header: bytes) -> str:
         if not header:
@@ -135,7 +157,7 @@ class Address(Value):
         if header.startswith(b"HTTP/1"):
             what = "speaks HTTP/1, not HTTP/2; Docker's own socket, say, is not buildkitd's"
         elif header[:1] == b"\x15":
-            what = "wants TLS, which pyllb does not speak yet"
+            what = f"wants TLS; give {_TLS}"
         else:
             what = "does not speak HTTP/2"
         return f"{self.text!r} {what}; an address of buildkitd is wanted"

@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # these load protobuf, which waits until something connects
     from pyllb.client.solving import Plan
     from pyllb.client.specs.secret import SecretSpecs
     from pyllb.client.specs.ssh import SshSpecs
+    from pyllb.client.tls import Tls
 
 Targets = Node | Iterable[Node] | Mapping[str, Node]
 """What can be solved: one filesystem, several, or several by name."""
@@ -58,14 +59,16 @@ def solve(
     timeout: float | None = None,
     local: Mapping[str, str | os.PathLike[str]] | None = None,
     oci_layouts: Mapping[str, str | os.PathLike[str]] | None = None,
+    tls: Tls | None = None,
     docker_config: str | os.PathLike[str] | None = None,
 ) -> Result:
     """Build on a daemon, over a connection of this call's own. Client.solve says what each option is.
 
     addr: such as "unix:///run/buildkit/buildkitd.sock" or "tcp://host:1234"; None is BUILDKIT_HOST, else the usual
-    sockets. Raises as Client.solve does, and ConnectError when no daemon answers.
+    sockets. tls: how the daemon at tcp:// is known, and how it knows this side; None is plain. Raises as Client.solve
+    does, and ConnectError when no daemon answers.
     """
-    with Client(addr, docker_config=docker_config) as client:
+    with Client(addr, tls=tls, docker_config=docker_config) as client:
         return client.solve(
             target,
             output=output,
@@ -86,15 +89,20 @@ def solve(
 class Client:
     """A connection to a daemon. A context manager; it connects at the first call that needs it.
 
-    addr: as in solve(). docker_config: the directory of the config.json with registry logins; None is $DOCKER_CONFIG,
-    else ~/.docker. Its methods may be called from several threads, and in a forked child, which connects anew. It
-    prints nothing.
+    addr, tls: as in solve(). docker_config: the directory of the config.json with registry logins; None is
+    $DOCKER_CONFIG, else ~/.docker. Its methods may be called from several threads, and in a forked child, which
+    connects anew. It prints nothing.
     """
 
     def __init__(
-        self, addr: str | Address | None = None, *, docker_config: str | os.PathLike[str] | None = None
+        self,
+        addr: str | Address | None = None,
+        *,
+        tls: Tls | None = None,
+        docker_config: str | os.PathLike[str] | None = None,
     ) -> None:
-        self.address = addr if isinstance(addr, Address) else find_address(addr)
+        address = addr if isinstance(addr, Address) else find_address(addr)
+        self.address = address if tls is None else attrs.evolve(address, tls=tls)
         self._docker_config = docker_config
         self._lock = threading.Lock()
         self._pid = os.getpid()

@@ -121,6 +121,8 @@ class Link:
         selector.register(self._wakeup, selectors.EVENT_READ)
         selector.register(self._socket, selectors.EVENT_READ)
         interest = selectors.EVENT_READ
+        if self._tls:  # what came with the daemon's first bytes is in the socket already
+            self._read()
         self._pump()
         while not self._over:
             wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._out else 0)

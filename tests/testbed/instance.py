@@ -11,8 +11,10 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -22,6 +24,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+
+import attrs
 
 from pyllb.engine import daemon, process
 from pyllb.engine.config import Config
@@ -156,10 +160,21 @@ class Testbed:
             "PYLLB_TEST_BUILDCTL": str(self.buildctl),
         }
 
-    def start_daemon(self) -> ExtraDaemon:
-        """Start another buildkitd with the same mirrors and a root of its own, for a test that ends it."""
+    def start_daemon(self, *, tls: Path | None = None) -> ExtraDaemon:
+        """Start another buildkitd with the same mirrors and a root of its own, for a test that ends it.
+
+        tls: a directory with ca.pem, cert.pem and key.pem, with which it speaks TLS at its tcp address, to those whom
+        ca vouches for; None is plain.
+        """
         self._extra += 1
-        return ExtraDaemon(self._launch(self.home / f"extra-{self._extra}"))
+        home = self.home / f"extra-{self._extra}"
+        if tls is None:
+            return ExtraDaemon(self._launch(home))
+        secure = f"tcp://127.0.0.1:{_free_port()}"
+        files = (f"--tls{name}={tls}/{file}.pem" for name, file in (("cacert", "ca"), ("cert", "cert"), ("key", "key")))
+        flags = (f"--addr=unix://{home}/buildkitd.sock", f"--addr={secure}", *files)
+        started = self._launch(home, tcp=(), flags=flags)  # without TLS nobody can ask there whether it is up
+        return ExtraDaemon(attrs.evolve(started, addresses=(*started.addresses, secure)))
 
     def restart_daemon(self) -> None:
         """Stop buildkitd and start it again on the same root and unix socket; the tcp port is another one."""
@@ -186,11 +201,11 @@ class Testbed:
         self._caretaker.stdin.close()  # type: ignore[union-attr]  # it was opened as a pipe
         self._caretaker.returncode = 0  # else Popen would warn of a child that still runs
 
-    def _launch(self, home: Path) -> Daemon:
+    def _launch(self, home: Path, tcp: tuple[str, ...] = ("tcp://127.0.0.1:0",), flags: tuple[str, ...] = ()) -> Daemon:
         ports = [host.rpartition(":")[2] for host in (self.registry, self.auth_registry)]
         config = Config(
             root=home / "root",
-            addresses=(f"unix://{home}/buildkitd.sock", "tcp://127.0.0.1:0"),
+            addresses=(f"unix://{home}/buildkitd.sock", *tcp),
             runtime=shutil.which("runc") or "/usr/sbin/runc",
             mirrors={"docker.io": self.registry},
             plain_http=tuple(f"{name}:{port}" for port in ports for name in ("127.0.0.1", "localhost")),
@@ -199,7 +214,14 @@ class Testbed:
             # Without CNI a step has the machine's network, which is what package downloads in a step need.
             network="host",
         )
-        return daemon.launch(self.buildkitd, config, home=home)
+        wrapper = ("sh", "-c", f'exec "$0" "$@" {shlex.join(flags)}') if flags else ()
+        return daemon.launch(self.buildkitd, config, home=home, wrapper=wrapper)
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+    return port
 
 
 class ExtraDaemon:
