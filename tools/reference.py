@@ -133,7 +133,7 @@ def dsl() -> str:
 _CLIENT = ("solve", "dump")
 _CLIENT_CLASSES = (
     *(pyllb.Client, client.Tls, pyllb.Result, client.Step, client.CacheUse, client.Export, client.CacheSpec),
-    client.Sink,
+    *(client.FileStat, client.Sink),
     *(status.SolveStatus, status.Vertex, status.VertexStatus, status.VertexLog, status.VertexWarning),
     *(status.ProgressGroup, daemon.Info, daemon.Worker, daemon.UsageRecord),
 )

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pyllb.client.address import Address, find_address, parse_address
     from pyllb.client.client import Client, solve
     from pyllb.client.compile import Resolver, compile_node, dump
+    from pyllb.client.reading import FileStat
     from pyllb.client.result import CacheUse, Result, Step
     from pyllb.client.sink import Sink
     from pyllb.client.specs.cache import CacheSpec
@@ -25,6 +26,7 @@ __all__ = [
     "CacheUse",
     "Client",
     "Export",
+    "FileStat",
     "Resolver",
     "Result",
     "Sink",
@@ -43,6 +45,7 @@ _HOMES = {
     "CacheUse": "result",
     "Client": "client",
     "Export": "specs.output",
+    "FileStat": "reading",
     "Resolver": "compile",
     "Result": "result",
     "Sink": "sink",

@@ -7,15 +7,15 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar, Unpack
 
 import attrs
 
 from pyllb.client.address import Address, find_address
 from pyllb.client.compile import as_platform, check_node
-from pyllb.client.options import Options, read_options
+from pyllb.client.options import Options, Reading, read_options
 from pyllb.client.result import Result, together
-from pyllb.client.sink import Sink, check_sink
+from pyllb.client.sink import Sink, closed
 from pyllb.client.specs.cache import Caches
 from pyllb.client.specs.output import Outputs
 from pyllb.client.task import Cancellation, Task
@@ -30,6 +30,7 @@ from pyllb.marshal.lower import Lowered, ResolveImage
 if TYPE_CHECKING:  # these load protobuf, which waits until something connects
     from pyllb.client.connection import Connection
     from pyllb.client.daemon import Info, UsageRecord, Worker
+    from pyllb.client.reading import FileStat, Question
     from pyllb.client.solving import Plan
     from pyllb.client.specs.secret import SecretSpecs
     from pyllb.client.specs.ssh import SshSpecs
@@ -37,6 +38,8 @@ if TYPE_CHECKING:  # these load protobuf, which waits until something connects
 
 Targets = Node | Iterable[Node] | Mapping[str, Node]
 """What can be solved: one filesystem, several, or several by name."""
+
+T = TypeVar("T")
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 _CALL_TIMEOUT = 30.0
@@ -206,9 +209,7 @@ class Client:
         Raises UsageError for an option, GraphError for the graph, ConnectError, UnsupportedError, SolveError when the
         build fails (ExecError for a command), SolveTimeout. KeyboardInterrupt ends the build on the daemon too.
         """
-        if progress is not None:
-            check_sink(progress)
-        try:
+        with closed(progress):
             options = read_options(
                 output=output,
                 cache_from=cache_from,
@@ -224,9 +225,6 @@ class Client:
                 docker_config=self._docker_config,
             )
             return self._solve(target, options, timeout)
-        finally:
-            if progress is not None:
-                progress.close()
 
     def _solve(self, target: Targets, options: Options, timeout: float | None) -> Result:
         from pyllb.client.solving import plan
@@ -236,6 +234,64 @@ class Client:
         plans = {name: plan(node, _for_target(options, name, several)) for name, node in nodes.items()}
         results = Task(_Solving(self, plans), name="pyllb-solve").run(timeout)
         return results[""] if list(results) == [""] else together(results)
+
+    def read_file(
+        self,
+        node: Node,
+        path: str,
+        *,
+        offset: int = 0,
+        length: int | None = None,
+        timeout: float | None = None,
+        **options: Unpack[Reading],
+    ) -> bytes:
+        """The content of a file of what a node builds, which is exported nowhere.
+
+        path: from the root, symlinks followed. offset, length: of the part that is wanted; None is all from offset on.
+        timeout, options: as in solve(), of which those about the build are taken. Raises as solve() does; SolveError
+        when there is no such file, GraphError when the filesystem is empty.
+
+        Mirrors gateway client Reference.ReadFile (BuildKit 0.33.1), in pieces, so that a file may be of any size.
+        """
+        from pyllb.client.reading import ReadFile
+
+        return self._read("read_file", node, ReadFile(path, offset, length), timeout, options)
+
+    def read_dir(
+        self,
+        node: Node,
+        path: str = "/",
+        *,
+        pattern: str = "",
+        timeout: float | None = None,
+        **options: Unpack[Reading],
+    ) -> tuple[FileStat, ...]:
+        """What a directory of what a node builds holds, by name.
+
+        pattern: of the names, such as "*.so"; "" is all. path, timeout, options: as in read_file(), which says what is
+        raised. Mirrors Reference.ReadDir (BuildKit 0.33.1).
+        """
+        from pyllb.client.reading import ReadDir
+
+        return self._read("read_dir", node, ReadDir(path, pattern), timeout, options)
+
+    def stat(self, node: Node, path: str, *, timeout: float | None = None, **options: Unpack[Reading]) -> FileStat:
+        """What a path of what a node builds is; a symlink is followed, inside that filesystem.
+
+        path, timeout, options: as in read_file(), which says what is raised. Mirrors Reference.StatFile (BuildKit
+        0.33.1).
+        """
+        from pyllb.client.reading import StatFile
+
+        return self._read("stat", node, StatFile(path), timeout, options)
+
+    def _read(self, what: str, node: Node, question: Question[T], timeout: float | None, options: Reading) -> T:
+        from pyllb.client.solving import plan
+
+        check_node(what, node)
+        with closed(options.get("progress")):
+            made = plan(node, read_options(**options, docker_config=self._docker_config))
+            return Task(_Reading(self, made, question), name="pyllb-read").run(timeout)
 
     def compile(
         self,
@@ -390,6 +446,21 @@ class _Solving:
 
         with self.client._connected(cancellation) as connection:
             return {name: solve_plan(connection, plan, cancellation) for name, plan in self.plans.items()}
+
+
+@attrs.frozen(eq=False, repr=False)
+class _Reading(Generic[T]):
+    """The work of read_file(), read_dir() and stat()."""
+
+    client: Client
+    plan: Plan
+    question: Question[T]
+
+    def __call__(self, cancellation: Cancellation) -> T:
+        from pyllb.client.solving import read_plan
+
+        with self.client._connected(cancellation) as connection:
+            return read_plan(connection, self.plan, self.question, cancellation)
 
 
 @attrs.frozen(eq=False, repr=False)

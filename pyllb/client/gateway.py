@@ -13,7 +13,7 @@ from pyllb.client.connection import Connection, Pending
 from pyllb.client.faults import read_blame, read_status
 from pyllb.client.specs.cache import CacheSpec
 from pyllb.client.task import Cancellation
-from pyllb.errors import ConnectError, PyllbError, ResolveError
+from pyllb.errors import ConnectError, PyllbError, ResolveError, UnsupportedError
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.platform import Platform
 from pyllb.marshal.lower import ResolveImage
@@ -142,6 +142,15 @@ class Bridge:
         )
         answer = self._call("Solve", request, gateway_pb2.SolveResponse)
         return answer.result.ref.id or answer.ref
+
+    def ask(self, method: str, cap: str, request: Message, reply: type[Reply]) -> Reply:
+        """Ask something of a result, which is built for it. Raises UnsupportedError when the daemon lacks cap."""
+        if cap not in self.caps:
+            address = self._connection.address.text
+            raise UnsupportedError(
+                f"the daemon at {address!r} lacks {method}, which is needed here; a newer one has it"
+            )
+        return self._call(method, request, reply)
 
     def finish(self, ref: str, metadata: Mapping[str, bytes]) -> None:
         """Give the build its result, which it then makes and exports. ref "": an empty filesystem."""

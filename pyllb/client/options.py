@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import attrs
 
@@ -68,6 +68,20 @@ class Options(Value):
         for export in self.exports:
             check_names(export)
             check_place(export)
+
+
+class Reading(TypedDict, total=False):
+    """The options of what is read, each as solve() has it."""
+
+    cache_from: Caches
+    platform: str | Platform | None
+    secrets: SecretSpecs
+    ssh: SshSpecs
+    no_cache: bool
+    allow: str | Iterable[str] | None
+    progress: Sink | None
+    local: Mapping[str, str | os.PathLike[str]] | None
+    oci_layouts: Mapping[str, str | os.PathLike[str]] | None
 
 
 def read_options(

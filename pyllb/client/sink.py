@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from pyllb.errors import UsageError
@@ -22,8 +24,20 @@ class Sink(Protocol):
         """No event comes any more."""
 
 
-def check_sink(value: object) -> None:
-    """Make sure that it can be told of progress. Raises UsageError."""
+@contextmanager
+def closed(sink: Sink | None) -> Iterator[None]:
+    """Close the sink at the end, whatever happens. Raises UsageError for what is none."""
+    if sink is None:
+        yield
+        return
+    _check(sink)
+    try:
+        yield
+    finally:
+        sink.close()
+
+
+def _check(value: object) -> None:
     for method in ("update", "close"):
         if not callable(getattr(value, method, None)):
             raise UsageError(

@@ -19,7 +19,7 @@ from pyllb.client.options import Options
 from pyllb.client.result import Result
 from pyllb.client.specs.output import check_annotations, target_of
 from pyllb.client.task import Cancellation
-from pyllb.errors import PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
+from pyllb.errors import GraphError, PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
 from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
@@ -32,6 +32,7 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pyllb.client.reading import Question
     from pyllb.client.stores import Stores
     from pyllb.session.call import Attachable
     from pyllb.session.filesend import Target
@@ -107,7 +108,8 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         stores = _stores(plan.options)
         if stores is not None:
             held.enter_context(stores)
-        job, metadata = _solve(connection, plan, stores, cancellation)
+            plan = _with_stores(plan, stores)
+        job, metadata = _solve(connection, plan, cancellation)
         warnings = stores.finish(metadata) if stores is not None else ()
     return Result(
         metadata=metadata,
@@ -118,42 +120,77 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
     )
 
 
-def _solve(
-    connection: Connection, plan: Plan, stores: Stores | None, cancellation: Cancellation
-) -> tuple[Job, Mapping[str, str]]:
+def _with_stores(plan: Plan, stores: Stores) -> Plan:
+    options = attrs.evolve(plan.options, cache_from=stores.cache_from, cache_to=stores.cache_to)
+    return attrs.evolve(plan, options=options, attachables=(*plan.attachables, stores.content()))
+
+
+def _solve(connection: Connection, plan: Plan, cancellation: Cancellation) -> tuple[Job, Mapping[str, str]]:
     """The finished job, and the exporters' response."""
-    options, attachables = plan.options, plan.attachables
+    job = _job(connection, plan, cancellation)
+
+    def body() -> Mapping[str, str]:
+        job.bridge.ping()
+        _check_exports(plan.options, job.bridge.llb_caps, connection.address.text)
+        ref, lowered = _load(job, plan, connection.address.text)
+        return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
+
+    with _naming_functions(plan.node):
+        return job, _within(job, body)
+
+
+def read_plan(connection: Connection, plan: Plan, question: Question[T], cancellation: Cancellation) -> T:
+    """Ask something of what a plan builds, and export nothing. Raises as solve_plan does."""
+    stores = _stores(plan.options)  # which are read alone, so that there is nothing to finish
     if stores is not None:
-        options = attrs.evolve(options, cache_from=stores.cache_from, cache_to=stores.cache_to)
-        attachables = (*attachables, stores.content())
-    job = Job(
+        plan = _with_stores(plan, stores)
+    job = _job(connection, plan, cancellation)
+
+    def body() -> T:
+        job.bridge.ping()
+        ref, _ = _load(job, plan, connection.address.text)
+        if not ref:
+            raise GraphError("the filesystem is empty: there is nothing to read")
+        answer = question(job.bridge, ref)
+        job.finish("", {})
+        return answer
+
+    with _naming_functions(plan.node):
+        return _within(job, body)
+
+
+def _job(connection: Connection, plan: Plan, cancellation: Cancellation) -> Job:
+    return Job(
         connection,
-        options,
+        plan.options,
         cancellation,
-        attachables=attachables,
+        attachables=plan.attachables,
         shared_key=plan.shared_key,
         annotations=plan.node.spec.annotations,
     )
 
-    def body() -> Mapping[str, str]:
-        job.bridge.ping()
-        _check_exports(options, job.bridge.llb_caps, connection.address.text)
-        lowered = compile_node(
-            plan.node,
-            platform=options.platform or job.bridge.platform,
-            resolver=_resolver(job.bridge, options),
-            local_unique_id=new_id(),
-        )
-        job.definition = lowered.definition
-        message = _message(lowered.definition, options)
-        _check_caps(lowered.definition, message, job.bridge, connection.address.text)
-        ref = job.bridge.solve(message, options.cache_from)
-        return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
 
+def _load(job: Job, plan: Plan, address: str) -> tuple[str, Lowered]:
+    """Give the daemon a plan's definition; the id of its result, and what the definition was made with."""
+    lowered = compile_node(
+        plan.node,
+        platform=plan.options.platform or job.bridge.platform,
+        resolver=_resolver(job.bridge, plan.options),
+        local_unique_id=new_id(),
+    )
+    job.definition = lowered.definition
+    message = _message(lowered.definition, plan.options)
+    _check_caps(lowered.definition, message, job.bridge, address)
+    return job.bridge.solve(message, plan.options.cache_from), lowered
+
+
+@contextlib.contextmanager
+def _naming_functions(node: Node) -> Iterator[None]:
+    """Have the places of a SolveError say which functions they stand in."""
     try:
-        return job, _within(job, body)
+        yield
     except SolveError as error:
-        error.sources = _with_functions(error.sources, plan.node)
+        error.sources = _with_functions(error.sources, node)
         raise
 
 

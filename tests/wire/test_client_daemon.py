@@ -441,6 +441,11 @@ def test_a_build_that_this_side_ends_has_its_error_in_the_daemons_history(daemon
     assert "lacks the capability 'mergeop'" in daemon.result.error.message
 
 
+def test_a_daemon_that_reads_no_directories_is_told(daemon: Daemon, client: Client) -> None:
+    with pytest.raises(UnsupportedError, match="lacks ReadDir, which is needed here; a newer one has it"):
+        client.read_dir(fs().image("app"), "/")
+
+
 def test_a_dump_builds_nothing(daemon: Daemon, client: Client) -> None:
     definition = client.dump(fs().image("app").run("true"))
     assert any(b"PATH=/image/bin" in op for _, op in definition.ops)

@@ -70,6 +70,12 @@ def go_mode(st_mode: int) -> int:
     return mode
 
 
+def st_mode(mode: int) -> int:
+    """The mode as lstat gives it, of a Go FileMode."""
+    kinds = (kind for kind, bits in _TYPES.items() if bits and mode & TYPE == bits)
+    return permissions(mode) | (posix.S_IFSOCK if mode & SOCKET else next(kinds, posix.S_IFREG))
+
+
 @lru_cache(maxsize=4096)
 def permissions(mode: int) -> int:
     """The bits for chmod of a Go FileMode: the nine permissions, setuid, setgid, sticky."""

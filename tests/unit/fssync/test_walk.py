@@ -13,7 +13,18 @@ import pytest
 
 from pyllb.session.fssync.follow import follow_links
 from pyllb.session.fssync.order import OrderCheck
-from pyllb.session.fssync.stat import SETGID, SETUID, STICKY, SYMLINK, TYPE, Stat, go_mode, permissions
+from pyllb.session.fssync.stat import (
+    SETGID,
+    SETUID,
+    SOCKET,
+    STICKY,
+    SYMLINK,
+    TYPE,
+    Stat,
+    go_mode,
+    permissions,
+    st_mode,
+)
 from pyllb.session.fssync.walk import Filter, walk
 from tests.unit.fssync.ends import ask, unprivileged
 from tests.unit.fssync.trees import grow, nasty
@@ -128,6 +139,9 @@ def test_modes_are_gos(root: Path) -> None:
     assert modes[b"a/file"].xattrs == {b"user.note": b"bytes \x00\xff"}
     for bits in (0o4755, 0o2711, 0o1777, 0o644, 0):
         assert permissions(go_mode(stat.S_IFREG | bits)) == bits
+        for kind in (stat.S_IFREG, stat.S_IFDIR, stat.S_IFLNK, stat.S_IFIFO, stat.S_IFBLK, stat.S_IFCHR):
+            assert st_mode(go_mode(kind | bits)) == kind | bits
+    assert st_mode(SOCKET | 0o600) == stat.S_IFSOCK | 0o600
 
 
 # Follow paths
