@@ -176,7 +176,11 @@ command = TargetCommand(
         _many(["--allow"], "RIGHT", "Allow network.host or security.insecure."),
         _many(["--local"], "NAME=DIR", "Take a local source from another directory."),
         _many(["--oci-layout"], "NAME=DIR", "Give an OCI layout that the build reads images or blobs from."),
-        click.Option(["--platform"], metavar="OS/ARCH", help="What to build for; default: the daemon's own."),
+        click.Option(
+            ["--platform"],
+            metavar="OS/ARCH",
+            help="What to build for, or several with commas between them; default: the daemon's own.",
+        ),
         click.Option(["--no-cache"], is_flag=True, help="Run every step, whatever the daemon has cached."),
         click.Option(["--metadata-file"], metavar="FILE", help="Write the exporters' answers to FILE as JSON."),
         click.Option(

@@ -13,7 +13,7 @@ import attrs
 
 from pyllb.client.address import Address, find_address
 from pyllb.client.compile import as_platform, check_node
-from pyllb.client.options import Options, Reading, read_options
+from pyllb.client.options import Options, Platforms, Reading, read_options
 from pyllb.client.result import Result, together
 from pyllb.client.sink import Sink, closed
 from pyllb.client.specs.cache import Caches
@@ -53,7 +53,7 @@ def solve(
     output: Outputs = None,
     cache_from: Caches = None,
     cache_to: Caches = None,
-    platform: str | Platform | None = None,
+    platform: Platforms = None,
     secrets: SecretSpecs = None,
     ssh: SshSpecs = None,
     no_cache: bool = False,
@@ -183,7 +183,7 @@ class Client:
         output: Outputs = None,
         cache_from: Caches = None,
         cache_to: Caches = None,
-        platform: str | Platform | None = None,
+        platform: Platforms = None,
         secrets: SecretSpecs = None,
         ssh: SshSpecs = None,
         no_cache: bool = False,
@@ -199,7 +199,8 @@ class Client:
         output: one of buildctl's strings (`type=local,dest=out`), an Export, or a list of these; None keeps the result
         in the daemon's cache. With several targets, `{target}` in a dest or a name becomes the target's name or index.
         cache_from, cache_to: the build cache; see parse_cache_from and parse_cache_to in pyllb.client.specs.cache for
-        the strings. platform: "linux/arm64", say; None is the daemon's own. secrets: a mapping of id to value, Path or
+        the strings. platform: "linux/arm64", say; None is the daemon's own. Several, as a list or with commas, make an
+        image index, or a directory for each in a local or tar output. secrets: a mapping of id to value, Path or
         function, or buildctl's strings. ssh: "default", "id=socket", or a mapping of id to socket. no_cache: run every
         step anew; the cache mounts it uses then start empty, which is what BuildKit does. allow: "network.host",
         "security.insecure". progress: takes the events, and is closed at the end; None is silence. timeout: seconds for

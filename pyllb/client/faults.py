@@ -110,11 +110,11 @@ def _line(entry: object, which: str) -> int:
 
 
 def fault(
-    error: RpcError, *, address: str, definition: Definition | None = None, record: Record | None = None
+    error: RpcError, *, address: str, definitions: Iterable[Definition] = (), record: Record | None = None
 ) -> PyllbError:
     """The error of pyllb for a failed call.
 
-    address: of the daemon. definition, record: of the solve it belongs to; they give the command, the user's lines
+    address: of the daemon. definitions, record: of the solve it belongs to; they give the command, the user's lines
     and the last output of the failed vertex.
     """
     blame = read_blame(error)
@@ -125,7 +125,7 @@ def fault(
         return ConnectError(f"the daemon at {address!r} does not answer: {blame.message}", address=address)
     if blame.code == "UNIMPLEMENTED" and not blame.digest:
         return UnsupportedError(f"the daemon at {address!r} is too old for this: {blame.message}")
-    return solve_error(blame, definition=definition, record=record)
+    return solve_error(blame, definitions=definitions, record=record)
 
 
 def _lost(blame: Blame, address: str, record: Record | None) -> ConnectError:
@@ -146,9 +146,10 @@ def _during(record: Record | None) -> str:
     return f", while {', '.join(map(repr, running[:3]))} ran" if running else ""
 
 
-def solve_error(blame: Blame, *, definition: Definition | None = None, record: Record | None = None) -> SolveError:
+def solve_error(blame: Blame, *, definitions: Iterable[Definition] = (), record: Record | None = None) -> SolveError:
     """The error of a build that failed as blame says."""
     digest = blame.digest or (record.failed() if record else "")
+    definition = next((one for one in definitions if digest in dict(one.ops)), None)
     sources = (definition.source_lines(digest) if definition and digest else ()) or blame.sources
     vertex = record.name(digest) if record else ""
     logs = record.log(digest) if record else ()

@@ -152,9 +152,8 @@ class Bridge:
             )
         return self._call(method, request, reply)
 
-    def finish(self, ref: str, metadata: Mapping[str, bytes]) -> None:
-        """Give the build its result, which it then makes and exports. ref "": an empty filesystem."""
-        result = gateway_pb2.Result(ref=gateway_pb2.Ref(id=ref), metadata=dict(metadata))
+    def finish(self, result: gateway_pb2.Result) -> None:
+        """Give the build its result, which it then makes and exports."""
         self._call("Return", gateway_pb2.ReturnRequest(result=result), gateway_pb2.ReturnResponse)
 
     def fail(self, error: RpcError) -> None:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
-from pyllb._pb import control_pb2
+from pyllb._pb import control_pb2, gateway_pb2
 from pyllb.client.connection import Connection, Pending
 from pyllb.client.faults import fault, refusal, session_lost
 from pyllb.client.feed import Feed
@@ -52,7 +52,7 @@ class Job:
         self.ref = new_id()
         self.record = Record()
         self.bridge = Bridge(connection, self.ref, cancellation)
-        self.definition: Definition | None = None
+        self.definitions: tuple[Definition, ...] = ()
         self._connection = connection
         self._cancellation = cancellation
         self._logins = DockerConfig(options.docker_config)
@@ -101,10 +101,10 @@ class Job:
         # No call ends by it: each would wait for as long as the build may take, or until the daemon misses the session.
         self._cancellation.cancel(session_lost(error, address=self._connection.address.text, record=self.record))
 
-    def finish(self, ref: str, metadata: Mapping[str, bytes]) -> Mapping[str, str]:
-        """Let the build export the result ref, and return the exporters' response."""
+    def finish(self, result: gateway_pb2.Result) -> Mapping[str, str]:
+        """Let the build export its result, and return the exporters' response."""
         assert self._control is not None  # by __enter__
-        self.bridge.finish(ref, metadata)
+        self.bridge.finish(result)
         try:
             return dict(self._control.result().ExporterResponse)
         except CallCancelled:
@@ -121,7 +121,7 @@ class Job:
             return self._cancellation.error
         if not isinstance(cause, RpcError) or self._connection.closed:
             return self._connection.lost()
-        found = fault(cause, address=self._connection.address.text, definition=self.definition, record=self.record)
+        found = fault(cause, address=self._connection.address.text, definitions=self.definitions, record=self.record)
         made = self._of_this_side(found)
         self.add_logins(made)
         return made

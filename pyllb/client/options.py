@@ -12,8 +12,9 @@ from pyllb.client.compile import as_platform
 from pyllb.client.sink import Sink
 from pyllb.client.specs.allow import parse_allow
 from pyllb.client.specs.cache import Caches, CacheSpec, parse_cache_from, parse_cache_to
+from pyllb.client.specs.fields import one_or_many
 from pyllb.client.specs.output import Export, Outputs, check_names, check_place, parse_exports
-from pyllb.errors import NotThereYet, UsageError
+from pyllb.errors import UsageError
 from pyllb.ir.platform import Platform
 from pyllb.value import Value
 
@@ -31,14 +32,14 @@ if TYPE_CHECKING:  # each is loaded for a solve that is given one
 class Options(Value):
     """Everything of a solve that is not the graph and not the daemon.
 
-    platform: None is the daemon's own. local: name to directory. docker_config: the directory of config.json, None is
+    platforms: () is the daemon's own. local: name to directory. docker_config: the directory of config.json, None is
     $DOCKER_CONFIG or ~/.docker. sink: None shows nothing.
     """
 
     exports: tuple[Export, ...] = ()
     cache_from: tuple[CacheSpec, ...] = ()
     cache_to: tuple[CacheSpec, ...] = ()
-    platform: Platform | None = None
+    platforms: tuple[Platform, ...] = ()
     secrets: Mapping[str, SecretSource] = attrs.field(factory=dict)
     ssh: Mapping[str, SshAgent] = attrs.field(factory=dict)
     allow: tuple[str, ...] = ()
@@ -47,6 +48,14 @@ class Options(Value):
     oci_layouts: Mapping[str, Layout] = attrs.field(factory=dict)
     docker_config: Path | None = None
     sink: Sink | None = None
+
+    @property
+    def platform(self) -> Platform | None:
+        """The platform of what is made for one; None is the daemon's own. Raises UsageError when there are several."""
+        if len(self.platforms) > 1:
+            names = ", ".join(map(str, self.platforms))
+            raise UsageError(f"platform: {names} are several, which solve alone takes; name one")
+        return self.platforms[0] if self.platforms else None
 
     def check(self) -> None:
         """Make sure, before anything runs, that secrets, agents, layouts and destinations are there.
@@ -70,6 +79,10 @@ class Options(Value):
             check_place(export)
 
 
+Platforms = str | Platform | Iterable[str | Platform] | None
+"""What `platform=` of solve takes: one or several; a string may name several, with commas between them."""
+
+
 class Reading(TypedDict, total=False):
     """The options of what is read, each as solve() has it."""
 
@@ -89,7 +102,7 @@ def read_options(
     output: Outputs = None,
     cache_from: Caches = None,
     cache_to: Caches = None,
-    platform: str | Platform | None = None,
+    platform: Platforms = None,
     secrets: SecretSpecs = None,
     ssh: SshSpecs = None,
     no_cache: bool = False,
@@ -105,7 +118,7 @@ def read_options(
         exports=exports,
         cache_from=parse_cache_from(cache_from, exports),
         cache_to=parse_cache_to(cache_to, exports),
-        platform=None if platform is None else _platform(platform),
+        platforms=_platforms(platform),
         secrets=_secrets(secrets),
         ssh=_ssh(ssh),
         allow=parse_allow(allow),
@@ -161,7 +174,15 @@ def _directory(path: str | os.PathLike[str] | None) -> Path | None:
     return Path(path)
 
 
-def _platform(value: str | Platform) -> Platform:
-    if isinstance(value, str) and "," in value:
-        raise NotThereYet(f"platform: several in one solve, as in {value!r}; one after the other is there")
-    return as_platform(value)
+def _platforms(given: Platforms) -> tuple[Platform, ...]:
+    words = [word.strip() for word in given.split(",")] if isinstance(given, str) else None
+    items = words or one_or_many("platform", given, Platform)
+    found: dict[Platform, None] = {}
+    for item in items:
+        if not isinstance(item, str | Platform):
+            raise UsageError(f"platform: {item!r} is none; write 'linux/arm64', or a list of such")
+        platform = as_platform(item)
+        if platform in found:
+            raise UsageError(f"platform: {platform} stands twice")
+        found[platform] = None
+    return tuple(found)

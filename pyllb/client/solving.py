@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, TypeVar
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 import attrs
 
 from pyllb._pb import ops_pb2
+from pyllb.client.built import Built, nothing, result_of
 from pyllb.client.compile import Resolver, compile_node
 from pyllb.client.connection import Connection
 from pyllb.client.gateway import Bridge, BridgeStopped
@@ -23,6 +25,7 @@ from pyllb.errors import GraphError, PyllbError, ResolveError, SolveError, Sourc
 from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
+from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
 from pyllb.rpc.status import RpcError
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_CONFIG = "containerimage.config"
 _EXPORTERS = "exporter.multiple"
 
 
@@ -58,7 +60,7 @@ def plan(node: Node, options: Options) -> Plan:
     needs = find_needs(node)
     check_given(needs, secrets=options.secrets, ssh=options.ssh, allow=options.allow)
     options.check()
-    check_annotations(options.exports, node.spec.annotations)
+    check_annotations(options.exports, node.spec.annotations, several=len(options.platforms) > 1)
     check_in_layouts(needs.layouts, options.oci_layouts)
     directories = resolve_locals(needs.locals, options.local)
     targets = {index: target_of(export) for index, export in enumerate(options.exports)}
@@ -115,7 +117,7 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
         metadata=metadata,
         steps=job.record.steps(),
         warnings=(*warnings, *job.record.warnings()),
-        cache=job.record.cache_use(_steps(job.definition)),
+        cache=job.record.cache_use(frozenset(itertools.chain.from_iterable(map(_steps, job.definitions)))),
         duration=time.monotonic() - begin,
     )
 
@@ -132,8 +134,8 @@ def _solve(connection: Connection, plan: Plan, cancellation: Cancellation) -> tu
     def body() -> Mapping[str, str]:
         job.bridge.ping()
         _check_exports(plan.options, job.bridge.llb_caps, connection.address.text)
-        ref, lowered = _load(job, plan, connection.address.text)
-        return job.finish(ref, {} if lowered.image is None else {_CONFIG: lowered.image})
+        platforms = plan.options.platforms or (job.bridge.platform,)
+        return job.finish(result_of(_load(job, plan, platforms, connection.address.text)))
 
     with _naming_functions(plan.node):
         return job, _within(job, body)
@@ -148,11 +150,12 @@ def read_plan(connection: Connection, plan: Plan, question: Question[T], cancell
 
     def body() -> T:
         job.bridge.ping()
-        ref, _ = _load(job, plan, connection.address.text)
-        if not ref:
+        platform = plan.options.platform or job.bridge.platform
+        (built,) = _load(job, plan, (platform,), connection.address.text).values()
+        if not built.ref:
             raise GraphError("the filesystem is empty: there is nothing to read")
-        answer = question(job.bridge, ref)
-        job.finish("", {})
+        answer = question(job.bridge, built.ref)
+        job.finish(nothing())
         return answer
 
     with _naming_functions(plan.node):
@@ -170,18 +173,18 @@ def _job(connection: Connection, plan: Plan, cancellation: Cancellation) -> Job:
     )
 
 
-def _load(job: Job, plan: Plan, address: str) -> tuple[str, Lowered]:
-    """Give the daemon a plan's definition; the id of its result, and what the definition was made with."""
-    lowered = compile_node(
-        plan.node,
-        platform=plan.options.platform or job.bridge.platform,
-        resolver=_resolver(job.bridge, plan.options),
-        local_unique_id=new_id(),
-    )
-    job.definition = lowered.definition
-    message = _message(lowered.definition, plan.options)
-    _check_caps(lowered.definition, message, job.bridge, address)
-    return job.bridge.solve(message, plan.options.cache_from), lowered
+def _load(job: Job, plan: Plan, platforms: Iterable[Platform], address: str) -> Mapping[Platform, Built]:
+    """Give the daemon a plan's definition for each platform; what is to be built of it."""
+    unique_id, built = new_id(), {}
+    for platform in platforms:
+        lowered = compile_node(
+            plan.node, platform=platform, resolver=_resolver(job.bridge, plan.options), local_unique_id=unique_id
+        )
+        job.definitions += (lowered.definition,)
+        message = _message(lowered.definition, plan.options)
+        _check_caps(lowered.definition, message, job.bridge, address)
+        built[platform] = Built(job.bridge.solve(message, plan.options.cache_from), lowered.image)
+    return built
 
 
 @contextlib.contextmanager
@@ -227,7 +230,7 @@ def compile_with_daemon(
             source_map=source_map,
             local_unique_id=local_unique_id,
         )
-        job.finish("", {})
+        job.finish(nothing())
         return lowered
 
     return _within(job, body)
@@ -242,7 +245,7 @@ def resolve_images(
     def body() -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
         job.bridge.ping()
         answers = job.bridge.resolve(wanted)
-        job.finish("", {})
+        job.finish(nothing())
         return answers
 
     return _within(job, body)
@@ -310,10 +313,10 @@ def _lacks(cap: str, bridge: Bridge, address: str) -> str:
     return f"the daemon at {address!r} has disabled the capability {cap!r}, which is needed here: {why}"
 
 
-def _steps(definition: Definition | None) -> frozenset[str]:
+def _steps(definition: Definition) -> Iterator[str]:
     """The vertices that do something: sources are looked up at each solve, and are never reported as cached."""
-    ops = definition.ops[:-1] if definition is not None else ()  # the last only says which of them is the result
-    return frozenset(digest for digest, op in ops if op[:1] == _INPUT or not _is_source(op))
+    ops = definition.ops[:-1]  # the last only says which of them is the result
+    return (digest for digest, op in ops if op[:1] == _INPUT or not _is_source(op))
 
 
 # The tag of Op.inputs, the first field; what has inputs is no source, so a large graph need not be parsed for this.

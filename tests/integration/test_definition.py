@@ -10,6 +10,7 @@ import pytest
 import pyllb
 from pyllb._pb import gateway_pb2, ops_pb2
 from pyllb.client import parse_address
+from pyllb.client.built import nothing
 from pyllb.client.connection import Connection
 from pyllb.client.job import Job
 from pyllb.client.options import Options
@@ -49,7 +50,7 @@ def of_dockerfile(address: str, text: str) -> Definition:
         with job:
             job.bridge.ping()
             answer = job.bridge._call("Solve", request, gateway_pb2.SolveResponse)
-            job.finish("", {})
+            job.finish(nothing())
     definition: ops_pb2.Definition = getattr(answer.result.ref, "def")
     return Definition.from_bytes(definition.SerializeToString())
 

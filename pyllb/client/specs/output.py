@@ -235,14 +235,19 @@ def check_place(export: Export) -> None:
         raise UsageError(f"{_OPTION}: {error.message}") from None
 
 
-def check_annotations(exports: Iterable[Export], annotations: Iterable[tuple[str, str]]) -> None:
+def check_annotations(
+    exports: Iterable[Export], annotations: Iterable[tuple[str, str]], *, several: bool = False
+) -> None:
     """Make sure, before anything runs, that each annotation has a place in each output. Raises UsageError.
 
-    annotations: as Export.entry has them. Mirrors what the image writer finds at the end of a build (BuildKit 0.33.1).
+    annotations: as Export.entry has them. several: whether there are several platforms, and so an index. Mirrors what
+    the image writer finds at the end of a build (BuildKit 0.33.1).
     """
     said = tuple(annotations)
     for export in exports:
         kind, attributes = export.entry(said)
+        if several and kind == "docker":
+            raise UsageError(f"{_OPTION}: type=docker is an image for one platform; type=oci may be for several")
         if kind not in IMAGES:
             continue
         oci = kind != "docker" if "oci-mediatypes" not in attributes else _is_true(attributes, "oci-mediatypes")
@@ -250,7 +255,7 @@ def check_annotations(exports: Iterable[Export], annotations: Iterable[tuple[str
             if not oci and name.startswith(_OCI_ANNOTATIONS):
                 why = f"type={export.type} is not" if "oci-mediatypes" not in attributes else "oci-mediatypes=false"
                 raise UsageError(f"{_OPTION}: {name!r} is for an image in OCI's form, and {why}; leave it out")
-            if name.startswith(_INDEX_ANNOTATIONS):
+            if name.startswith(_INDEX_ANNOTATIONS) and not several:
                 raise UsageError(
                     f"{_OPTION}: {name!r} of type={export.type} is for an index, and what is made for one platform has "
                     "none; annotate on='manifest'"

@@ -386,7 +386,7 @@ def test_a_wrong_value_shows_the_helper_and_the_loop_that_called_it(project: Pat
         ("--progress", "fancy"),
         ("--progress", "tty"),
         ("--platform", "???"),
-        ("--platform", "linux/amd64,linux/arm64"),
+        ("--platform", "linux/amd64,linux/amd64"),
         ("--metadata-file", "missing/meta.json"),
     ],
 )

@@ -43,7 +43,7 @@ def test_a_step_that_failed_is_named(said: str, message: str) -> None:
     digest = definition.ops[0][0]
     record = Record()
     record.update(SolveStatus(vertexes=(Vertex(digest=digest, name="https://x.y/z", error=said),)))
-    found = solve_error(Blame(said, "UNKNOWN"), definition=definition, record=record)
+    found = solve_error(Blame(said, "UNKNOWN"), definitions=[definition], record=record)
     assert (found.message, found.vertex) == (message, "https://x.y/z")
 
 
