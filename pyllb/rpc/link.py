@@ -148,9 +148,14 @@ class Link:
         if self._heard is None:  # since when the daemon is to be heard
             self._heard = now
         left = self._heard + silence - now
-        if left <= 0:
+        if left <= 0 and not self._unread():
             raise Hangup(f"the daemon sent nothing for {silence:g} s, and closed no connection")
-        return left
+        return max(0.0, left)
+
+    def _unread(self) -> bool:
+        """Whether the daemon has been heard of after all: a process that was stopped has not looked."""
+        ready = self._selector.select(0)
+        return any(key.fileobj is self._socket and events & selectors.EVENT_READ for key, events in ready)
 
     def _farewell(self) -> float:
         if self._deadline is None:

@@ -601,6 +601,23 @@ def test_a_daemon_that_is_silent_is_lost() -> None:
         session.close()
 
 
+def test_a_daemon_that_was_heard_of_while_this_side_was_stopped_is_not_lost() -> None:
+    near, far = socket.socketpair()
+    session = Session([], silence=1)
+    with Peer(far) as peer, channel_on(near) as channel:
+        session.start(channel)
+        assert peer.healthy()
+        with channel._lock:  # the link gets no further, as in a process that has a SIGSTOP
+            channel.wake()
+            time.sleep(1.3)
+            peer.write(b"\0\0\x08\x06\0\0\0\0\0" + bytes(8))  # PING
+        assert not session.wait(0.1)
+        assert peer.healthy()
+        assert session.wait(TIMEOUT)
+        assert "the daemon sent nothing for 1 s" in str(session.error)
+        session.close()
+
+
 def test_a_daemon_that_announces_its_stop_keeps_the_session() -> None:
     session = Session([Services(Echo=echo)])
     with peer_of(session) as peer:
