@@ -8,7 +8,7 @@ from typing import Protocol
 
 from pyllb.rpc.http2 import Buffer, Connection, ErrorCode, Headers
 from pyllb.rpc.status import RpcError
-from pyllb.rpc.stream import Callbacks, Stream
+from pyllb.rpc.stream import MAX_REFUSALS, Callbacks, Stream
 
 # What is taken of the load at once when the stream is closed: its last words.
 _LAST = 1 << 20
@@ -61,6 +61,9 @@ class Duplex:
         self._head = head
         self._load = load
         self._stream = 0
+        self._refusals = 0
+        self._heard = False
+        self._opening: list[Buffer] = []  # what was said before the daemon was heard, for it may refuse the stream
         self._closing = False
         self._error: Exception | None = None
         self._ended = False
@@ -93,14 +96,21 @@ class Duplex:
     def begin(self) -> None:
         """Open the stream."""
         self._stream = self._connection.open(self._head)
+        self._connection.send_data(self._stream, self._opening)
         self._streams[self._stream] = self
 
     def begin_again(self) -> bool:
-        """False: what the load has said is gone."""
-        return False
+        """Open it once more, and say the same; False when it was refused too often, or after the daemon was heard."""
+        self._refusals += 1
+        if self._refusals > MAX_REFUSALS or self._heard or self._closing:
+            return False
+        self._streams.pop(self._stream, None)
+        self.begin()
+        return True
 
     def arrive(self, parts: Iterable[memoryview]) -> Callbacks:
         """Bytes came; what the load makes of them may end the stream, after its last words."""
+        self._heard, self._opening = True, []
         views = tuple(parts)
         try:
             self._load.receive(views)
@@ -113,7 +123,9 @@ class Duplex:
     def fill(self, limit: int) -> None:
         """Queue what the load has to send. What the windows hold back is left to wait there, where it is counted."""
         if not self._closing and not self._connection.pending(self._stream):
-            self._connection.send_data(self._stream, self._load.take(limit))
+            parts = self._load.take(limit)
+            self._opening += () if self._heard else parts
+            self._connection.send_data(self._stream, parts)
 
     def end(self, error: RpcError | None) -> Callbacks:
         """It is over. error: None is a good end."""

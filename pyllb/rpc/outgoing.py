@@ -10,10 +10,7 @@ from pyllb.rpc.framing import FramingError, framed
 from pyllb.rpc.http2 import Connection, ErrorCode, Headers
 from pyllb.rpc.inbox import Inbox
 from pyllb.rpc.status import CallCancelled, Code, RpcError
-from pyllb.rpc.stream import Callbacks, Stream
-
-# A peer that takes few calls at once may still count one whose answer has come, and refuse the next for a moment.
-_MAX_REFUSALS = 100
+from pyllb.rpc.stream import MAX_REFUSALS, Callbacks, Stream
 
 
 class Outgoing:
@@ -111,7 +108,7 @@ class Outgoing:
     def begin_again(self) -> bool:
         """Send the request once more after the peer refused it and did not begin it; False when it did too often."""
         self._refusals += 1
-        if self._refusals > _MAX_REFUSALS:
+        if self._refusals > MAX_REFUSALS:
             return False
         self._calls.pop(self.stream, None)
         self.begin()

@@ -10,6 +10,10 @@ from pyllb.rpc.status import RpcError
 Callbacks: TypeAlias = list[Callable[[], object]]
 """What is to be called once the lock is free."""
 
+MAX_REFUSALS = 100
+"""How often one is opened again: a peer that takes few streams at once may still count one that has ended, and refuse
+the next for a moment."""
+
 
 class Stream(Protocol):
     """One stream of ours: a call, or bytes both ways. At its end it leaves the channel by itself."""
@@ -21,7 +25,7 @@ class Stream(Protocol):
         """Open it, and send what is to be sent first."""
 
     def begin_again(self) -> bool:
-        """The peer refused it, and so did not begin it; False when it cannot be opened anew."""
+        """Open it once more after the peer refused it, and so did not begin it; False when it did too often."""
 
     def arrive(self, parts: Iterable[memoryview]) -> Callbacks:
         """Bytes came."""

@@ -137,6 +137,7 @@ class Peer:
         self.auto_credit = auto_credit
         self.metadata: list[tuple[str, str]] = []
         self.session_ended = False
+        self.refusals = 0  # so many more streams are refused
         self.goaways: list[GoawayReceived] = []
         self.error: Exception | None = None
         self._socket = sock
@@ -266,12 +267,15 @@ class Peer:
                 self.lock.notify_all()
 
     def _on_outer(self, event: Event) -> None:
-        if isinstance(event, HeadersReceived):
+        if isinstance(event, HeadersReceived) and self.refusals:
+            self.refusals -= 1
+            self.outer.reset(event.stream, ErrorCode.REFUSED_STREAM)
+        elif isinstance(event, HeadersReceived):
             self._outer_stream = event.stream
             self.metadata = list(event.headers)
             headers = ((":status", "200"), ("content-type", "application/grpc"))
             self.outer.send_headers(event.stream, headers)
-        elif isinstance(event, DataReceived):
+        elif isinstance(event, DataReceived) and event.stream == self._outer_stream:
             for message in self._messages.feed(event.parts):
                 self._on_message(memoryview(message))
             self.outer.credit(event.stream, sum(map(len, event.parts)))

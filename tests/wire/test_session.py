@@ -570,6 +570,23 @@ def test_only_a_session_that_ends_while_its_connection_lives_is_told_of() -> Non
     assert len(told) == 1
 
 
+@pytest.mark.parametrize(("times", "taken"), [(1, True), (3, True), (1000, False)])
+def test_a_session_that_is_refused_is_opened_again_for_it_was_not_begun(times: int, taken: bool) -> None:
+    near, far = socket.socketpair()
+    session = Session([Services(Echo=echo)])
+    with Peer(far) as peer, channel_on(near) as channel:
+        peer.refusals = times
+        session.start(channel)
+        if taken:
+            assert peer.unary("/test.Service/Echo", b"hello") == b"hello"
+            assert session.error is None
+        else:
+            assert session.wait(TIMEOUT)
+            assert "the daemon reset the call (HTTP/2 error 7)" in str(session.error)
+            assert peer.refusals > 0
+        session.close()
+
+
 def test_sessions_and_calls_share_a_connection_and_end_apart() -> None:
     near, far = socket.socketpair()
     first, second = Session([Services(Echo=echo)]), Session([Services(Echo=echo)])
