@@ -137,7 +137,7 @@ class Connection:
         self._stream_window = stream_window
         self._last_peer_stream = 0
         self._next_stream = 1
-        self._max_streams: float = _FIRST_STREAMS
+        self._max_streams: float | None = None  # the peer has not said yet
         self._unopened: dict[
             int, tuple[tuple[str, str], ...]
         ] = {}  # the request headers of streams that wait their turn
@@ -233,7 +233,6 @@ class Connection:
             if kind != SETTINGS or flags & ACK or length > MAX_FRAME:
                 raise ProtocolError(ErrorCode.PROTOCOL_ERROR, f"the peer opened with {bytes(head)!r}, not as HTTP/2")
             self._settings_due = False
-            self._max_streams = math.inf
         if length > MAX_FRAME:
             raise ProtocolError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes, the limit is {MAX_FRAME}")
         if self._block is not None and (kind != CONTINUATION or stream != self._block_stream):
@@ -365,6 +364,8 @@ class Connection:
         if flags & ACK:
             return
         _expect(len(payload) % _SETTING.size == 0, "SETTINGS", payload)
+        if self._max_streams is None:
+            self._max_streams = math.inf
         for key, value in _SETTING.iter_unpack(payload):
             if key == MAX_CONCURRENT_STREAMS:
                 self._max_streams = value
@@ -418,7 +419,8 @@ class Connection:
 
     def _begin(self) -> None:
         """Let streams begin, in the order of their numbers, as HTTP/2 wants it."""
-        while self._unopened and len(self._streams) - len(self._unopened) < self._max_streams:
+        limit = _FIRST_STREAMS if self._max_streams is None else self._max_streams
+        while self._unopened and len(self._streams) - len(self._unopened) < limit:
             stream = next(iter(self._unopened))
             self.send_headers(stream, self._unopened.pop(stream))
             self._mark(stream, self._streams[stream])

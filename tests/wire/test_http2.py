@@ -246,8 +246,17 @@ def test_a_hundred_streams_begin_before_the_peer_has_said_anything() -> None:
     connection = Connection(client=True)
     called(connection, 101)
     assert begun(connection) == list(range(1, 200, 2))
-    connection.receive(frame(http2.SETTINGS, 0, 0))
+    said = frame(http2.SETTINGS, 0, 0, struct.pack(">HI", http2.MAX_CONCURRENT_STREAMS, 101))
+    connection.receive(said[:9])  # a frame's head says nothing of it
+    assert begun(connection) == []
+    connection.receive(said[9:])
     assert begun(connection) == [201]
+
+
+def test_a_peer_that_has_no_limit_takes_all_streams() -> None:
+    connection = client()
+    called(connection, 300)
+    assert begun(connection) == list(range(1, 600, 2))
 
 
 @given(st.integers(1, 5), st.lists(st.integers(0, 3), max_size=40))
