@@ -221,10 +221,14 @@ def parse_address(text: str) -> Address:
 def _tcp(text: str) -> Address:
     from urllib.parse import urlsplit
 
-    parts = urlsplit(text)
+    wrong = f"{text!r} is not a daemon's address; tcp:// takes a host and a port, as tcp://localhost:1234"
+    try:
+        parts = urlsplit(text)
+    except ValueError as error:  # half a pair of brackets, say
+        raise UsageError(wrong) from error
     host, port = parts.hostname, _port(parts)
     if not host or not port or parts.path.strip("/") or parts.query or parts.fragment or parts.username:
-        raise UsageError(f"{text!r} is not a daemon's address; tcp:// takes a host and a port, as tcp://localhost:1234")
+        raise UsageError(wrong)
     return Address(text, host=host, port=port)
 
 

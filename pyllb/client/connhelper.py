@@ -28,8 +28,16 @@ _HOST = re.compile(r"(?P<host>\[[^\]]+\]|[^:\[\]]+)(:(?P<port>\d+))?\Z")
 
 def command_of(text: str) -> tuple[str, ...]:
     """The command for an address of one of these schemes. Raises UsageError."""
-    parts = urlsplit(text)
-    return _COMMANDS[parts.scheme](text, parts)
+    scheme = text.partition("://")[0]
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # half a pair of brackets, say; its own text may have a password in it too
+        shown = f"an address of {scheme}://" if "@" in text else repr(text)
+        raise UsageError(f"{shown} cannot be read; {_FORMS[scheme]}") from None
+    command = _COMMANDS[scheme](text, parts)
+    if any("\0" in word for word in command):
+        raise UsageError(f"{text!r} has a null byte in it; {_FORMS[scheme]}")
+    return command
 
 
 def _docker(text: str, parts: SplitResult) -> tuple[str, ...]:
@@ -59,10 +67,10 @@ def _pod(text: str, parts: SplitResult) -> tuple[str, ...]:
 
 
 def _ssh(text: str, parts: SplitResult) -> tuple[str, ...]:
-    if parts.query or parts.fragment:
-        raise UsageError(f"{text!r}: {parts.query or parts.fragment!r} follows the host; {_FORMS['ssh']}")
     if parts.password is not None:
         raise UsageError(f"an address of ssh:// has a password in it, which ssh does not take; {_FORMS['ssh']}")
+    if parts.query or parts.fragment:
+        raise UsageError(f"{text!r}: {parts.query or parts.fragment!r} follows the host; {_FORMS['ssh']}")
     place = _HOST.match(_netloc(text, parts))
     if place is None:
         raise UsageError(f"{text!r} does not name a host, with or without a port; {_FORMS['ssh']}")

@@ -30,7 +30,10 @@ def test_an_address_gives_the_daemon_its_name_in_requests(text: str, authority: 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "x", "unix://", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:99999", "tcp://h:1/p", "tcp://u@h:1", "ftp://x"],
+    [
+        *("", "x", "unix://", "tcp://", "tcp://h", "tcp://h:0", "tcp://h:99999", "tcp://h:1/p", "tcp://u@h:1"),
+        *("tcp://[::1", "tcp://\u2100:1", "ftp://x"),
+    ],
 )
 def test_what_is_no_address_is_told_with_its_text(text: str) -> None:
     with pytest.raises(UsageError) as caught:
@@ -89,6 +92,8 @@ def test_an_address_of_a_container_a_pod_or_a_host_is_a_command(text: str, comma
         ("docker-container://-it", "names '-it'"),
         ("docker-container://a/b", "more than a name"),
         ("docker-container://me@a", "more than a name"),
+        ("docker-container://[a", "cannot be read; write docker-container://NAME"),
+        ("docker-container://a?context=%00", "has a null byte in it; write docker-container://NAME"),
         ("docker-container://a?contxt=x", "has 'contxt'; did you mean 'context'?"),
         ("podman-container://", "names nothing"),
         ("podman-container://a?context=x", "has 'context'; write podman-container://NAME"),
@@ -98,6 +103,11 @@ def test_an_address_of_a_container_a_pod_or_a_host_is_a_command(text: str, comma
         ("kube-pod://p?container=c_c&namespace=n", "'c_c' is not the name of a container"),
         ("kube-pod://p?container=c&namespace=n_n", "'n_n' is not the name of a namespace"),
         ("ssh://me:passw0rd@foo", "has a password in it"),
+        ("ssh://me:passw0rd@foo?bar", "has a password in it"),
+        ("ssh://me:passw0rd@[foo", "cannot be read; write ssh://HOST"),
+        ("ssh://me:passw0rd@\u2100", "cannot be read"),
+        ("ssh://a%00b@foo", "has a null byte in it"),
+        ("ssh://foo/%00", "has a null byte in it"),
         ("ssh://foo?bar", "'bar' follows the host"),
         ("ssh://foo#bar", "'bar' follows the host"),
         ("ssh://", "names nothing"),
