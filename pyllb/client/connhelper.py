@@ -76,7 +76,8 @@ def _ssh(text: str, parts: SplitResult) -> tuple[str, ...]:
         raise UsageError(f"{text!r} does not name a host, with or without a port; {_FORMS['ssh']}")
     login = ("-l", unquote(parts.username)) if parts.username else ()
     port = ("-p", place["port"]) if place["port"] else ()
-    path = ("--addr", f"unix://{unquote(parts.path)}") if parts.path else ()
+    # Quoted: ssh gives its words to the host's shell as one line.
+    path = ("--addr", shlex.quote(f"unix://{unquote(parts.path)}")) if parts.path else ()
     return ("ssh", *login, *port, "--", place["host"].strip("[]"), _DIAL[0], *path, _DIAL[1])
 
 

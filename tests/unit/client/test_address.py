@@ -76,6 +76,10 @@ DIAL = ("buildctl", "dial-stdio")
             ),
         ),
         ("ssh://foo/bar", ("ssh", "--", "foo", "buildctl", "--addr", "unix:///bar", "dial-stdio")),
+        (
+            "ssh://foo/my%20run/$(id).sock",  # which the host's shell reads once more
+            ("ssh", "--", "foo", "buildctl", "--addr", "'unix:///my run/$(id).sock'", "dial-stdio"),
+        ),
         ("ssh://Foo:22", ("ssh", "-p", "22", "--", "Foo", *DIAL)),
         ("ssh://[::1]:22", ("ssh", "-p", "22", "--", "::1", *DIAL)),
     ],
