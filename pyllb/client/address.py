@@ -18,6 +18,7 @@ from pyllb.value import Value
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
 
+    from pyllb.client.connhelper import HelperSocket
     from pyllb.client.tls import Tls
 
 CONNECT_TIMEOUT = 5.0
@@ -130,20 +131,37 @@ class Address(Value):
             connection.sendall(hello)
             header = read_head(connection)
         except TimeoutError as error:
-            message = f"{self.text!r} accepts connections but did not answer within {timeout:g} s; is it buildkitd?"
-            raise ConnectError(message, address=self.text) from error
+            raise ConnectError(self._silent(connection, timeout), address=self.text) from error
         except OSError as error:
             raise ConnectError(self._closed(connection, self._said(error)), address=self.text) from error
         if not is_settings(header):
             raise ConnectError(self._no_daemon(connection, header), address=self.text)
         return header
 
-    def _closed(self, connection: socket.socket, why: str | None = None) -> str:
-        if self.command:
-            from pyllb.client.connhelper import HelperSocket
+    def hangup(self, connection: socket.socket) -> str:
+        """Why an open connection has ended, when that was a command's doing; else ""."""
+        helper = self._helper(connection)
+        return helper.why() if helper is not None and helper.exit_code() else ""
 
-            assert isinstance(connection, HelperSocket)  # it is what dial() gives
-            return f"no daemon at {self.text!r}: {connection.why()}"
+    def _helper(self, connection: socket.socket) -> HelperSocket | None:
+        if not self.command:
+            return None
+        from pyllb.client.connhelper import HelperSocket
+
+        assert isinstance(connection, HelperSocket)  # it is what dial() gives
+        return connection
+
+    def _silent(self, connection: socket.socket, timeout: float) -> str:
+        late = f"did not answer within {timeout:g} s"
+        helper = self._helper(connection)
+        if helper is not None:
+            return f"no daemon at {self.text!r}: {helper.why(late)}"
+        return f"{self.text!r} accepts connections but {late}; is it buildkitd?"
+
+    def _closed(self, connection: socket.socket, why: str | None = None) -> str:
+        helper = self._helper(connection)
+        if helper is not None:
+            return f"no daemon at {self.text!r}: {helper.why()}"
         if why:
             return f"{self.text!r} closed the connection: {why}"
         hint = f"; one that speaks TLS wants {_TLS}" if self.host and self.tls is None else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -109,7 +110,8 @@ class Connection:
                 cancellation.on_cancel(greeting.stop)
             self.channel.receive(address.greet(sock, b"".join(self.channel.take(_OPENING))))
             greeting.over = True
-            self._link = Link(sock, self.channel, wakeup, name="pyllb-client-io")
+            hangup = functools.partial(address.hangup, sock)
+            self._link = Link(sock, self.channel, wakeup, name="pyllb-client-io", hangup=hangup)
             held.pop_all()  # the link's thread closes them
             self._link.start()
 

@@ -144,12 +144,16 @@ class HelperSocket(socket.socket):
             held.pop_all()  # close() does what is left to do
         return cls(near, process, errors)
 
-    def why(self) -> str:
-        """How the command ended, and what it said of it. It waits a moment for that end."""
+    def exit_code(self) -> int | None:
+        """Of the command; None while it runs. It waits a moment for its end."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_PATIENCE)
-        code = self._process.returncode
-        ended = "closed its output" if code is None else f"ended with exit code {code}"
+        return self._process.returncode
+
+    def why(self, unended: str = "closed its output") -> str:
+        """How the command ended, and what it said of it. unended: what is the matter while it has not."""
+        code = self.exit_code()
+        ended = unended if code is None else f"ended with exit code {code}"
         self._errors.seek(0)
         said = self._errors.read().decode(errors="replace").strip()[-_WORDS:]
         return f"`{shlex.join(cast('tuple[str, ...]', self._process.args))}` {ended}" + (f": {said}" if said else "")
@@ -158,9 +162,13 @@ class HelperSocket(socket.socket):
         """Close the way, and wait for the command's end; one that lingers is killed."""
         if self.fileno() < 0:
             return
+        own = self._pid == os.getpid()  # in a forked child it is the parent's
+        if own:  # to whom such a child's copy of the socket is no reason to wait
+            with contextlib.suppress(OSError):
+                self.shutdown(socket.SHUT_RDWR)
         super().close()
         self._errors.close()
-        if self._pid != os.getpid():  # in a forked child, whose parent's it is
+        if not own:
             return
         for end in (self._process.terminate, self._process.kill):
             with contextlib.suppress(subprocess.TimeoutExpired):

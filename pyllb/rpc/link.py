@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from itertools import islice
 from typing import Protocol
 
@@ -57,16 +58,20 @@ class Peer(Protocol):
 class Link:
     """Owns the socket and one thread. When the link is over, so is its peer.
 
-    sock: connected; it becomes non-blocking, and is closed when the link ends. name: of the thread.
+    sock: connected; it becomes non-blocking, and is closed when the link ends. name: of the thread. hangup: says why
+    the connection has ended, "" when no more is known than the socket tells.
     """
 
-    def __init__(self, sock: socket.socket, peer: Peer, wakeup: Wakeup, *, name: str) -> None:
+    def __init__(
+        self, sock: socket.socket, peer: Peer, wakeup: Wakeup, *, name: str, hangup: Callable[[], str] = str
+    ) -> None:
         sock.setblocking(False)
         self._socket = sock
         self._tls = hasattr(sock, "pending")
         self._blocked = _blocked(self._tls)
         self._peer = peer
         self._wakeup = wakeup
+        self._hangup = hangup
         self._selector = selectors.DefaultSelector()
         self._heard: float | None = None
         self._out: deque[Buffer] = deque()
@@ -174,10 +179,13 @@ class Link:
                 data = self._socket.recv(_READ)
             except self._blocked:
                 return
+            except ConnectionResetError as error:
+                self._end(error)
+                return
             if self._heard is not None:
                 self._heard = time.monotonic()
             if not data:
-                self._end("the daemon closed the connection")
+                self._end(self._unheard)
                 return
             self._receive(data)
             more = self._tls
@@ -191,10 +199,11 @@ class Link:
             raise
         self._over |= self._peer.ended
 
-    def _end(self, reason: str) -> None:
+    def _end(self, error: ConnectionError | None) -> None:
         self._over = True
         if not self._closing:
-            raise self._unheard if isinstance(self._unheard, ConnectionResetError) else Hangup(reason)
+            known = str(error) if isinstance(error, ConnectionResetError) else "the daemon closed the connection"
+            raise Hangup(self._hangup() or known)
 
     def _pump(self) -> None:
         """Write until the socket takes no more or nothing is left."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pyllb import Client, fs, local
+from pyllb.client.address import parse_address
 from pyllb.errors import ConnectError
 from tests.testbed import Testbed
 
@@ -111,6 +113,65 @@ def test_a_command_that_dies_is_a_lost_connection(log: Path) -> None:
             pings(client)
         assert client.info().version
         assert len(started(log)) == 2
+
+
+def test_what_a_command_says_when_it_dies_is_told(log: Path, tmp_path: Path, nonce: str) -> None:
+    script = tmp_path / "bin/ssh"
+    script.write_text(script.read_text().replace("exec /", "/") + "echo 'client_loop: Broken pipe' >&2; exit 255\n")
+    with Client("ssh://host") as client:
+        assert client.info().version
+        (pid,) = started(log)
+        threading.Timer(1, subprocess.run, [["pkill", "-KILL", "-P", str(pid)]]).start()
+        with pytest.raises(ConnectError) as caught:
+            client.solve(fs().image("busybox").run(f"sleep 60 # {nonce}"))
+    assert str(caught.value).startswith("the connection to the daemon at 'ssh://host' was lost")
+    assert ": `ssh -- host buildctl dial-stdio` ended with exit code 255: " in str(caught.value)
+    assert str(caught.value).endswith("client_loop: Broken pipe")
+
+
+def test_what_a_command_says_that_dies_while_it_is_written_to_is_told(log: Path, tmp_path: Path) -> None:
+    script = tmp_path / "bin/ssh"
+    script.write_text(script.read_text().replace("exec /", "/") + "echo 'client_loop: Broken pipe' >&2; exit 255\n")
+    with Client("ssh://host") as client:
+        assert client.info().version
+        (pid,) = started(log)
+        (child,) = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(child), signal.SIGSTOP)  # so that what is written stays unread
+        threading.Timer(1, os.kill, [int(child), signal.SIGKILL]).start()
+        with pytest.raises(ConnectError, match=r"ended with exit code 255: [^`]*client_loop: Broken pipe"):
+            client.solve(fs().mkdir("/a"))
+
+
+def test_a_daemon_that_dies_behind_a_command_closed_the_connection(
+    testbed: Testbed, log: Path, tmp_path: Path, nonce: str
+) -> None:
+    script = tmp_path / "bin/docker"
+    with testbed.start_daemon() as other:
+        script.write_text(script.read_text().replace(testbed.address, other.address))
+        threading.Timer(1, other.kill).start()
+        with Client("docker-container://x") as client, pytest.raises(ConnectError) as caught:
+            client.solve(fs().image("busybox").run(f"sleep 60 # {nonce}"))
+    assert str(caught.value).endswith(": the daemon closed the connection")
+
+
+def test_a_command_that_reaches_nothing_is_told_with_what_it_says(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin/ssh").write_text("#!/bin/sh\necho 'Waiting for a jump host' >&2; cat\n")
+    address = parse_address("ssh://host")
+    with address.dial() as connection, pytest.raises(ConnectError) as caught:
+        address.greet(connection, b"", 0.2)
+    assert str(caught.value) == (
+        "no daemon at 'ssh://host': `ssh -- host buildctl dial-stdio` did not answer within 0.2 s: "
+        "Waiting for a jump host"
+    )
+
+
+def test_a_command_ends_in_good_order_while_a_forked_child_has_its_socket(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin/docker").write_text(f"#!/bin/sh\ncat > /dev/null; echo $? > {tmp_path}/ended\n")
+    connection = parse_address("docker-container://x").dial()
+    copy = os.dup(connection.fileno())  # which is what a fork makes
+    connection.close()
+    os.close(copy)
+    assert (tmp_path / "ended").read_text() == "0\n"
 
 
 def test_an_interrupt_of_the_terminal_does_not_reach_the_command(log: Path) -> None:
