@@ -108,7 +108,8 @@ class Address(Value):
             what = "a socket that nobody listens on" if _is_socket(self.path) else "not a socket"
             return f"{where}{self.path!r} is {what}; start buildkitd, or name another with addr or BUILDKIT_HOST"
         if isinstance(error, TimeoutError):
-            return f"{where}it did not accept a connection within {timeout:g} s"
+            begun = "accept a connection" if self.tls is None else "accept a connection and begin TLS"
+            return f"{where}it did not {begun} within {timeout:g} s"
         return where + self._said(error)
 
     def _said(self, error: OSError) -> str:

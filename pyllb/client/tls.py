@@ -43,6 +43,8 @@ class Tls(Value):
         for file in (self.ca, self.cert, self.key):
             if file is not None and not file.is_file():
                 raise UsageError(f"tls: there is no file {str(file)!r}")
+        if self.server_name and not _is_name(self.server_name):
+            raise UsageError(f"tls: server_name is {self.server_name!r}, which no host can have")
 
     @classmethod
     def of_directory(cls, directory: str | os.PathLike[str], *, server_name: str | None = None) -> Tls:
@@ -53,17 +55,18 @@ class Tls(Value):
     def wrap(self, sock: socket.socket, host: str) -> ssl.SSLSocket:
         """The connection, encrypted; it is closed when that fails. Raises OSError, UsageError for what a file holds."""
         try:
-            context = self._context()
+            return self._context().wrap_socket(sock, server_hostname=self.server_name or host)
         except BaseException:
             sock.close()
             raise
-        return context.wrap_socket(sock, server_hostname=self.server_name or host)
 
     def _context(self) -> ssl.SSLContext:
         try:
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise UsageError(f"tls: {str(self.ca)!r} has no certificates: {said(error)}") from error
+        # Python 3.13 adds both; Go asks for no extensions, and any certificate of ca ends a chain.
+        context.verify_flags = context.verify_flags & ~ssl.VERIFY_X509_STRICT | ssl.VERIFY_X509_PARTIAL_CHAIN
         context.set_alpn_protocols(list(_PROTOCOLS))
         if self.cert is not None:
             try:
@@ -79,6 +82,13 @@ def _one_of(directory: Path, names: Iterable[str]) -> Path:
         if (directory / name).exists():
             return directory / name
     raise UsageError(f"tls: in {str(directory)!r} there is no {' and no '.join(names)}")
+
+
+def _is_name(text: str) -> bool:
+    try:
+        return b"\0" not in text.encode("idna")
+    except UnicodeError:
+        return False
 
 
 def _no_password() -> str:

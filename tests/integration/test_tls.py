@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +13,15 @@ from pathlib import Path
 import attrs
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 import pyllb
 from pyllb import Client, fs, local
 from pyllb.client import Tls
+from pyllb.client.address import parse_address
 from pyllb.errors import ConnectError, UsageError
 from tests.testbed import Testbed
 
@@ -68,6 +75,54 @@ def test_the_name_may_be_another_than_the_hosts(secure: Secure) -> None:
     assert pyllb.solve(fs().mkfile("/a", b""), addr=secure.address, tls=named).metadata == {}
     with pytest.raises(ConnectError, match=r"not to be trusted: Hostname mismatch.*'other'"):
         Client(secure.address, tls=attrs.evolve(named, server_name="other")).info()
+
+
+@pytest.mark.parametrize("name", ["x" * 64, ".builder", "a..b", "a\0b"])
+def test_a_name_that_no_host_can_have_is_told(name: str) -> None:
+    with pytest.raises(UsageError, match=r"tls: server_name is .*, which no host can have"):
+        Tls(server_name=name)
+
+
+def short(authority: trustme.CA) -> bytes:
+    """The authority's certificate with as little in it as `openssl req -x509` puts there."""
+    whole = x509.load_pem_x509_certificate(authority.cert_pem.bytes())
+    key = load_pem_private_key(authority.private_key_pem.bytes(), None)
+    assert isinstance(key, EllipticCurvePrivateKey)
+    made = x509.CertificateBuilder(whole.subject, whole.subject, key.public_key(), 1)
+    made = made.not_valid_before(whole.not_valid_before_utc).not_valid_after(whole.not_valid_after_utc)
+    made = made.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    return made.sign(key, SHA256()).public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize("which", ["short", "in the middle"])
+def test_an_authority_that_go_takes_is_taken_under_each_python(
+    which: str, testbed: Testbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA() if which == "short" else trustme.CA().create_child_ca()
+    mine, theirs = written(tmp_path / "me", authority, "me"), written(tmp_path / "daemon", authority, "127.0.0.1")
+    if which == "short":
+        (mine / "ca.pem").write_bytes(short(authority))
+    made = ssl.create_default_context
+
+    def of_a_later_python(cafile: Path) -> ssl.SSLContext:
+        context = made(cafile=cafile)
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # since 3.13
+        return context
+
+    monkeypatch.setattr(ssl, "create_default_context", of_a_later_python)
+    with testbed.start_daemon(tls=theirs) as daemon:
+        asked = [str(testbed.buildctl), "--addr", daemon.tcp_address, f"--tlsdir={mine}", "debug", "workers"]
+        assert subprocess.run(asked, capture_output=True, check=False).returncode == 0
+        with Client(daemon.tcp_address, tls=Tls.of_directory(mine)) as client:
+            assert client.info().version
+
+
+def test_a_host_that_accepts_and_says_nothing_is_told(secure: Secure) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        address = attrs.evolve(parse_address(f"tcp://127.0.0.1:{port}"), tls=secure.tls)
+        with pytest.raises(ConnectError, match=r"it did not accept a connection and begin TLS within 0.1 s"):
+            address.dial(0.1)
 
 
 def test_a_daemon_that_nobody_vouches_for_is_not_trusted(secure: Secure, tmp_path: Path) -> None:
