@@ -199,5 +199,7 @@ def _encoded(value: Object, into: Message) -> bytes:
 
     try:
         return canonical(ParseDict(value, into))
-    except (ParseError, ValueError, TypeError) as error:
+    except (ParseError, ValueError, TypeError, OverflowError) as error:
         raise DefinitionError(str(error).partition("\n")[0]) from error
+    except SystemError as error:  # protobuf's, of a field's name that is half a character
+        raise DefinitionError(f"a name in it is no text: {error.__cause__}") from error

@@ -181,6 +181,8 @@ def changed(line: int, change: Callable[[dict[str, object]], object]) -> str:
         (changed(0, lambda op: op.update(Op={"Op": {"exec": {}, "file": {}}})), 'multiple "op" oneof fields'),
         (changed(0, lambda op: op.update(Op={"Op": {"source": {"identifier": "\ud800"}}})), "Unpaired surrogate"),
         (changed(0, lambda op: op.update(OpMetadata={"caps": {"x": 1}})), "op 1 of the JSON: "),
+        (changed(0, lambda op: op.update(OpMetadata={"\ud800": 1})), "op 1 of the JSON: "),
+        (changed(0, lambda op: op.update(Op={"Op": {"exec": {"network": 1}}})).replace("1}}}", "1e999}}}"), "infinity"),
         (changed(0, lambda op: op.update(OpMetadata=[])), "op 1 of the JSON: OpMetadata is []; it would be an object"),
         (MADE.to_json().split("\n", 1)[1], "which is not in the definition"),
         (MADE.to_json().split("\n", 1)[0], "a definition of one op"),
