@@ -104,7 +104,7 @@ class Connection:
         with contextlib.ExitStack() as held:
             sock = held.enter_context(address.dial())
             wakeup = held.enter_context(Wakeup())
-            self.channel = Channel(address.authority, wakeup.wake)
+            self.channel = Channel(address.authority, wakeup.wake, scheme="https" if address.tls else "http")
             greeting = _Greeting(sock)
             if cancellation is not None:
                 cancellation.on_cancel(greeting.stop)

@@ -34,13 +34,15 @@ _RESETS: Mapping[int, Code] = {
 class Channel:
     """Makes calls over one connection, whose bytes a link moves. Its methods may be called from any thread.
 
-    authority: the daemon's name in requests. wake: called from any thread when take() has something to give.
+    authority, scheme: the daemon's name in requests, and how they go to it: "http" or, over TLS, "https". wake: called
+    from any thread when take() has something to give.
     """
 
-    def __init__(self, authority: str, wake: Callable[[], None]) -> None:
+    def __init__(self, authority: str, wake: Callable[[], None], *, scheme: str = "http") -> None:
         self.ended = False
         self.wake = wake
         self._authority = authority
+        self._scheme = scheme
         self._lock = threading.Lock()
         self._connection = Connection(client=True, stream_window=RECEIVE_BUDGET)
         self._streams: dict[int, Stream] = {}
@@ -59,7 +61,7 @@ class Channel:
         On a connection that is gone the call has ended, with UNAVAILABLE.
         """
         late = (("grpc-timeout", f"{int(timeout * 1000)}m"),) if timeout is not None else ()
-        head = (*request_head(method, self._authority), *late, *metadata)
+        head = (*request_head(method, self._authority, self._scheme), *late, *metadata)
         call = Outgoing(
             self._connection,
             self._lock,
@@ -81,7 +83,7 @@ class Channel:
         silence: seconds after which a daemon that sends nothing, on no stream, is taken for lost; None is never. On a
         connection that is gone the stream has ended, and the load is told.
         """
-        head = (*request_head(method, self._authority), *metadata)
+        head = (*request_head(method, self._authority, self._scheme), *metadata)
         duplex = Duplex(self._connection, self._lock, self.wake, self._streams, head=head, load=load, silence=silence)
         self._begin(duplex)
         return duplex
@@ -168,11 +170,11 @@ class Channel:
         return callbacks
 
 
-def request_head(method: str, authority: str) -> tuple[tuple[str, str], ...]:
+def request_head(method: str, authority: str, scheme: str) -> tuple[tuple[str, str], ...]:
     """The headers that every gRPC request begins with."""
     return (
         (":method", "POST"),
-        (":scheme", "http"),
+        (":scheme", scheme),
         (":path", method),
         (":authority", authority),
         ("content-type", "application/grpc"),

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from pyllb import Client, fs, local
 from pyllb.client import Tls
 from pyllb.client.address import parse_address
 from pyllb.errors import ConnectError, UsageError
+from pyllb.rpc import http2
 from tests.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -172,6 +174,31 @@ from pyllb import FS, fs, target
 def default() -> FS:
     return fs().image("busybox").run("true")
 """
+
+
+def test_requests_say_that_they_go_over_tls(tmp_path: Path) -> None:
+    """Proxies that look at it refuse others."""
+    authority, seen = trustme.CA(), list[str]()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+
+    def serve(listener: socket.socket) -> None:
+        daemon = http2.Connection(client=False)
+        with context.wrap_socket(listener.accept()[0], server_side=True) as connection:
+            connection.sendall(b"".join(daemon.take(1 << 20)))
+            while not seen:
+                found = [e for e in daemon.receive(connection.recv(1 << 16)) if isinstance(e, http2.HeadersReceived)]
+                seen.extend(dict(event.headers)[":scheme"] for event in found)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        address = f"tcp://127.0.0.1:{listener.getsockname()[1]}"
+        with pytest.raises(ConnectError), Client(address, tls=Tls(ca=tmp_path / "ca.pem")) as client:
+            client.info()  # which is not answered
+        thread.join()
+    assert seen == ["https"]
 
 
 def test_the_command_has_buildctls_flags(secure: Secure, testbed: Testbed, tmp_path: Path) -> None:
