@@ -25,7 +25,8 @@ from pyllb.rpc.wakeup import Wakeup
 Reply = TypeVar("Reply", bound=Message)
 Got = TypeVar("Got", bound=Message, covariant=True)
 
-_CLOSE_TIMEOUT = 2.0
+# The link takes a second for its goodbye, and two for a command that has to be killed.
+_CLOSE_TIMEOUT = 4.0
 _OPENING = 1 << 10
 
 

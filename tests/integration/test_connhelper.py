@@ -188,8 +188,5 @@ def test_a_command_that_lingers_is_ended(log: Path, tmp_path: Path) -> None:
         assert client.info().version
         began = time.monotonic()
     assert time.monotonic() - began < 5
-    end = time.monotonic() + 5
-    while Path(f"/proc/{started(log)[0]}").exists():
-        assert time.monotonic() < end
-        time.sleep(0.1)
+    assert not Path(f"/proc/{started(log)[0]}").exists()  # for after a close() this process may end
     subprocess.run(["pkill", "-f", "^sleep 60$"], check=False)
