@@ -138,9 +138,7 @@ class Connection:
         self._last_peer_stream = 0
         self._next_stream = 1
         self._max_streams: float | None = None  # the peer has not said yet
-        self._unopened: dict[
-            int, tuple[tuple[str, str], ...]
-        ] = {}  # the request headers of streams that wait their turn
+        self._unopened: dict[int, Headers] = {}  # the request headers of streams that wait their turn
         # what came
         self._held = bytearray()
         self._preface_due = not client
