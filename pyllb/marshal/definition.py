@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import attrs
@@ -134,7 +135,11 @@ class Definition(Value):
 
     def to_bytes(self) -> bytes:
         """As pb.Definition on the wire; what was read comes out as it was."""
-        return self._wire if self._wire is not None else b"".join(self._parts())
+        if self._wire is not None:
+            return self._wire
+        written = BytesIO()  # b"".join would first make 80 bytes for each part, as much memory as all of it takes
+        written.writelines(self._parts())
+        return written.getvalue()
 
     def _parts(self) -> Iterator[bytes]:
         for _, op in self.ops:

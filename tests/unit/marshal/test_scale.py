@@ -94,7 +94,7 @@ def test_four_times_the_graph_is_four_times_the_work_and_the_memory(shape: Shape
     for read_text in (own_text, lambda name: None):
         (calls, peak), (more_calls, more_peak) = (measured(shape(size), read_text) for size in (250, 1_000))
         assert 3.8 < more_calls / calls < 4.1
-        assert more_peak / peak < 5  # tables grow in steps
+        assert more_peak / peak < 6  # tables and buffers grow in steps
 
 
 def measured(node: pyllb.FS, read_text: ReadText) -> tuple[int, int]:
