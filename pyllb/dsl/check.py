@@ -37,6 +37,8 @@ def show(value: object) -> str:
 
 def text(what: str, value: str, *, error: type[GraphError] = OptionError) -> str:
     """A str that is not empty, has no NUL, and can be UTF-8, which all text in LLB is."""
+    if type(value) is str and value and value.isascii() and "\0" not in value:  # nearly always, and at once
+        return value
     client_text(what, value, error=error)
     if not value.isascii():
         try:
