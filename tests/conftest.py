@@ -10,8 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.testbed import Testbed, prepare, up
+
+# No test measures time; the first example of a fresh machine takes a second, in which Hypothesis makes its tables.
+settings.register_profile("pyllb", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("pyllb")
 
 _INTEGRATION = Path(__file__).parent / "integration"
 
