@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterable, MutableMapping
@@ -79,13 +80,18 @@ class Outgoing:
         return self._error
 
     def cancel(self) -> bool:
-        """End the call at once, on the peer's side too; whether it had not ended before."""
+        """End the call at once, on the peer's side too; whether it had not ended before.
+
+        A call that an interrupt breaks off is completed by the next one.
+        """
         with self._lock:
-            if self._ended:
-                return False
-            callbacks = self.end(CallCancelled(f"{self.method} was cancelled"))
-        self._tell(callbacks)
-        return True
+            fresh = not self._ended
+            if fresh:
+                self._error, self._ended = CallCancelled(f"{self.method} was cancelled"), True
+            self._leave()
+        self._wake()
+        self._call_back()
+        return fresh
 
     def on_end(self, callback: Callable[[], object]) -> None:
         """Call this when the call has ended, in the thread that learns of it; at once, if it has. It must not block."""
@@ -139,13 +145,15 @@ class Outgoing:
         if error is None and not self._inbox.complete:
             error = RpcError(Code.INTERNAL, f"the answer of {self.method} ended inside a message")
         self._error, self._ended = error, True
+        self._leave()
+        return [self._call_back]
+
+    # --- with the lock held, but for _wait and _call_back -----------------------------------------------------------
+
+    def _leave(self) -> None:
         self._connection.reset(self.stream, ErrorCode.CANCEL)  # which does nothing when both ends have said their last
         self._calls.pop(self.stream, None)
         self._changed.notify_all()
-        callbacks, self._callbacks = self._callbacks, []
-        return callbacks
-
-    # --- with the lock held, but for _wait and _tell ----------------------------------------------------------------
 
     def _check(self) -> None:
         if self._error is not None:
@@ -157,10 +165,14 @@ class Outgoing:
             if self._changed.wait_for(done, left):
                 return
             late = f"{self.method} had no answer within {self._timeout:g} s"
-            callbacks = self.end(RpcError(Code.DEADLINE_EXCEEDED, late))
-        self._tell(callbacks)
-
-    def _tell(self, callbacks: Iterable[Callable[[], object]]) -> None:
+            self.end(RpcError(Code.DEADLINE_EXCEEDED, late))
         self._wake()
-        for callback in callbacks:
+        self._call_back()
+
+    def _call_back(self) -> None:
+        """Each leaves the list after it was called; two threads at once may both call one."""
+        while self._callbacks:
+            callback = self._callbacks[0]
             callback()
+            with contextlib.suppress(ValueError):
+                self._callbacks.remove(callback)

@@ -339,6 +339,25 @@ def test_a_cancel_ends_the_wait_of_another_thread_and_the_daemons_work() -> None
         assert late.is_set()
 
 
+def test_a_cancel_that_an_interrupt_breaks_off_is_completed_by_the_next() -> None:
+    interrupts = [KeyboardInterrupt()]
+
+    def wake() -> None:
+        if ready and interrupts:
+            raise interrupts.pop()
+
+    ready: list[bool] = []
+    channel, ended = Channel("localhost", wake), []
+    call = channel.call("/a.B/C", b"")
+    call.on_end(lambda: ended.append(call.error()))
+    ready.append(True)
+    with pytest.raises(KeyboardInterrupt):
+        call.cancel()
+    assert ended == []
+    assert call.cancel() is False
+    assert [type(error) for error in ended] == [CallCancelled]
+
+
 def test_a_daemon_that_vanishes_ends_every_call_as_unavailable() -> None:
     with Near(silent) as near:
         calls = [near.channel.call("/a.B/C", b"") for _ in range(3)]
