@@ -21,7 +21,7 @@ from pyllb.client.specs.output import Outputs
 from pyllb.client.task import Cancellation, Task
 from pyllb.errors import ConnectError, OptionError, PyllbError, UsageError, near
 from pyllb.ir.image import ResolvedImage
-from pyllb.ir.ops import Node
+from pyllb.ir.ops import RESOLVE_MODES, Node
 from pyllb.ir.platform import Platform
 from pyllb.ir.reference import parse_reference
 from pyllb.marshal.definition import Definition
@@ -43,7 +43,6 @@ T = TypeVar("T")
 
 _CONTROL = "/moby.buildkit.v1.Control/"
 _CALL_TIMEOUT = 30.0
-_MODES = ("default", "pull", "local")
 
 
 def solve(
@@ -343,8 +342,9 @@ class Client:
         ref, mode: as in `FS.image`, whose resolve_mode is mode. platform: None is linux on this machine's
         architecture. Raises RefError and OptionError, ResolveError when the image cannot be had.
         """
-        if mode not in _MODES:
-            raise OptionError(f"mode is {mode!r}; it is one of {', '.join(map(repr, _MODES))}{near(mode, _MODES)}")
+        if mode not in RESOLVE_MODES:
+            known = ", ".join(map(repr, RESOLVE_MODES))
+            raise OptionError(f"mode is {mode!r}; it is one of {known}{near(mode, RESOLVE_MODES)}")
         image = ResolveImage(str(parse_reference(ref)), as_platform(platform), mode)
         answer = Task(_Resolving(self, image, self._options(None)), name="pyllb-resolve").run(timeout)
         if isinstance(answer, PyllbError):

@@ -10,14 +10,12 @@ from typing import Literal, Protocol, runtime_checkable
 from pyllb.dsl import check
 from pyllb.errors import OptionError, RefError
 from pyllb.ir.constraints import Constraints
-from pyllb.ir.ops import ImageSource, LocalDir, SourceOp
+from pyllb.ir.ops import RESOLVE_MODES, ImageSource, LocalDir, ResolveMode, SourceOp
 from pyllb.ir.reference import parse_digest, parse_reference
 from pyllb.ir.site import Site
 
-ResolveMode = Literal["default", "pull", "local"]
 Differ = Literal["none", "metadata"]
 
-_RESOLVE_MODES: tuple[ResolveMode, ...] = ("default", "pull", "local")
 _DIFFERS: tuple[Differ, ...] = ("none", "metadata")
 _HTTP = r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z"
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
@@ -78,7 +76,7 @@ def image_op(
     if check.text("an image reference", ref, error=RefError) == "scratch":
         raise RefError("'scratch' is a Dockerfile's word for nothing and no image; write fs()")
     name = str(parse_reference(ref))
-    mode = check.choice("resolve_mode", resolve_mode, _RESOLVE_MODES)
+    mode = check.choice("resolve_mode", resolve_mode, RESOLVE_MODES)
     attributes = Attributes("source.image")
     if mode != "default":  # only "pull" is enforced by the daemon, so only it asks for the capability
         attributes.set("image.resolvemode", mode, "source.image.resolvemode" if mode == "pull" else "")

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from typing import Self
 
     from pyllb.dsl.git import GitSignature, GitTime
-    from pyllb.dsl.sources import Differ, PathLike, ResolveMode
+    from pyllb.dsl.sources import Differ, PathLike
     from pyllb.ir.constraints import Constraints, ProgressGroup
-    from pyllb.ir.ops import Node, Vertex
+    from pyllb.ir.ops import Node, ResolveMode, Vertex
     from pyllb.ir.platform import Platform
 
 

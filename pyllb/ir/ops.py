@@ -6,7 +6,7 @@ Two ops that look alike are two vertices (identity, not value): they become one 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import attrs
 
@@ -47,6 +47,10 @@ class LocalDir(Value):
 
     path: str
     relative_to: str = ""
+
+
+ResolveMode = Literal["default", "pull", "local"]
+RESOLVE_MODES: tuple[ResolveMode, ...] = ("default", "pull", "local")
 
 
 @attrs.frozen(eq=False, repr=False)

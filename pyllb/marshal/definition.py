@@ -396,14 +396,11 @@ def _around(tag: bytes, size: int) -> tuple[bytes, bytes]:
 
 
 def _canonical(read: ops_pb2.OpMetadata) -> bytes:
-    """Metadata in our order; with what is not known here, in protobuf's.
+    """Metadata in Go's order, which is ours; with what is not known here, in protobuf's."""
+    from pyllb.marshal.canonical import canonical
 
-    protobuf's own deterministic order would not do: it puts the longer of two keys with the same beginning first.
-    """
-    from pyllb._pb import ops_pb2
-
-    ours = _metadata(read).to_bytes()
-    return ours if ops_pb2.OpMetadata.FromString(ours) == read else read.SerializeToString(deterministic=True)
+    known = canonical(read)
+    return known if len(known) == read.ByteSize() else read.SerializeToString(deterministic=True)
 
 
 def _metadata(read: ops_pb2.OpMetadata) -> OpMetadata:
