@@ -19,10 +19,11 @@ def postorder(root: Output) -> list[Vertex]:
         if id(vertex) in done:  # it also stood higher in the stack, and was met there first
             stack.pop()
             continue
-        waiting = [output.vertex for output in vertex.inputs() if id(output.vertex) not in done]
-        if waiting:
-            waiting.reverse()
-            stack += waiting
+        inputs = vertex.inputs()
+        for output in inputs:
+            if id(output.vertex) not in done:
+                stack += [output.vertex for output in reversed(inputs) if id(output.vertex) not in done]
+                break
         else:
             stack.pop()
             done.add(id(vertex))

@@ -66,10 +66,12 @@ class Meta(Shown):
 
     def with_env(self, pairs: tuple[tuple[str, str], ...]) -> Meta:
         """This meta with the pairs, each name once, assigned; a name set again moves to the end, as in Go's EnvList."""
-        if self.env:
-            names = dict(pairs)
-            pairs = (*[pair for pair in self.env if pair[0] not in names], *pairs)
-        return make_meta(pairs, self.settings)
+        names, kept = dict(pairs), self.env
+        for name, _ in self.env:
+            if name in names:
+                kept = tuple([pair for pair in self.env if pair[0] not in names])
+                break
+        return make_meta(kept + pairs, self.settings)
 
     def with_dir(self, path: str) -> Meta:
         """This meta in another directory: an absolute path replaces, a relative one joins."""

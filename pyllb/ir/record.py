@@ -22,8 +22,10 @@ def constructor(cls: Callable[P, T]) -> Callable[P, T]:
     assert isinstance(cls, type)
     fields: tuple[attrs.Attribute[object], ...] = attrs.fields(cls)
     assert all(_plain(field) for field in fields), cls
-    # A base may be frozen too, and refuse what is set.
-    body = {"__slots__": vars(cls)["__slots__"], "__setattr__": object.__setattr__}
+    # A base may be an attrs class too: with an __init__ of its own, and refusing what is set. Python sets a field
+    # quickly only where neither of __setattr__ and __delattr__ is such a function.
+    plain = {name: getattr(object, name) for name in ("__init__", "__setattr__", "__delattr__")}
+    body = {"__slots__": vars(cls)["__slots__"], **plain}
     opened = type(cls.__name__, cls.__bases__, body)
     values: dict[str, object] = {"opened": opened, "closed": cls}
     values |= {f"default_{field.name}": field.default for field in fields if field.default is not attrs.NOTHING}

@@ -107,18 +107,18 @@ def here() -> Site:
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
         frame = frame.f_back
     codes: list[CodeType] = []
-    instructions: list[int] = []
+    addresses: list[int] = []  # of the instructions: they lie in the code object, so no other one has the same
     while frame is not None and len(codes) < _WALKED:
         code = frame.f_code
         if code.co_filename in _users or _is_users(code.co_filename):
             codes.append(code)
-            instructions.append(frame.f_lasti)
+            addresses.append(id(code) + frame.f_lasti)
         elif not code.co_filename.startswith(_CALLS_BACK):
             break
         frame = frame.f_back
-    known = (*map(id, codes), *instructions)  # by id: two files of the same text have equal code objects
+    known = tuple(addresses)
     found = _sites.get(known)
-    return _keep(known, codes, instructions) if found is None else found
+    return _keep(known, codes) if found is None else found
 
 
 def _is_users(filename: str) -> bool:
@@ -128,10 +128,11 @@ def _is_users(filename: str) -> bool:
     return True
 
 
-def _keep(known: tuple[int, ...], codes: list[CodeType], instructions: list[int]) -> Site:
+def _keep(known: tuple[int, ...], codes: list[CodeType]) -> Site:
     if not codes:
         return NOWHERE
     if len(_sites) >= _KEPT:
         _sites.clear()
-    site = _sites[known] = Site(tuple(chain.from_iterable(zip(codes, instructions, strict=True))))
+    places = ((code, address - id(code)) for code, address in zip(codes, known, strict=True))
+    site = _sites[known] = Site(tuple(chain.from_iterable(places)))
     return site

@@ -5,9 +5,11 @@ Mirrors pb.Definition (BuildKit 0.33.1).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from io import BytesIO
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import attrs
@@ -142,16 +144,15 @@ class Definition(Value):
         return written.getvalue()
 
     def _parts(self) -> Iterator[bytes]:
-        for _, op in self.ops:
-            yield b"\x0a" + varint(len(op))
-            yield op
-        keys = {digest: digest.encode() for digest in self._metadata}
-        yield from _entries(b"\x12", self._metadata, keys)
+        parts: list[Iterable[bytes]] = [
+            (message(b"\x0a", op) for _, op in self.ops),
+            _entries(b"\x12", self._metadata),
+        ]
         if self._infos or self._locations:
-            locations = _entries(b"\x0a", self._locations, keys)
-            locations += [message(b"\x12", info) for info in self._infos]
-            yield b"\x1a" + varint(sum(map(len, locations)))
-            yield from locations
+            infos = [message(b"\x12", info) for info in self._infos]
+            size = _entries_size(b"\x0a", self._locations) + sum(map(len, infos))
+            parts += ((b"\x1a" + varint(size),), _entries(b"\x0a", self._locations), infos)
+        return chain.from_iterable(parts)
 
     @property
     def digest(self) -> str:
@@ -375,16 +376,17 @@ class Definition(Value):
         return f"Definition({len(self.ops)} ops, {self.digest or 'scratch'})"
 
 
-def _entries(tag: bytes, values: Mapping[str, bytes], keys: Mapping[str, bytes]) -> list[bytes]:
-    """The entries of a map by digest, in parts that are there already, for new memory is what costs here.
-
-    keys: digests as bytes.
-    """
-    parts: list[bytes] = []
+def _entries(tag: bytes, values: Mapping[str, bytes]) -> Iterator[bytes]:
+    """The entries of a map by digest, one at a time: together they are new memory, which is what costs here."""
     for digest, value in values.items():
         begin, middle = _around(tag, len(value))
-        parts += (begin, keys.get(digest) or digest.encode(), middle, value)
-    return parts
+        yield b"".join((begin, digest.encode(), middle, value))
+
+
+def _entries_size(tag: bytes, values: Mapping[str, bytes]) -> int:
+    """Bytes of all the entries; values have few sizes, for ops made at one place have one."""
+    sizes = Counter(map(len, values.values()))
+    return sum(count * (sum(map(len, _around(tag, size))) + 71 + size) for size, count in sizes.items())
 
 
 @lru_cache(maxsize=1024)
