@@ -138,20 +138,18 @@ class ExecEncoder(Shown):
         outputs, env = 0, False
         known: tuple[object, ...]  # equal for mounts that are equal on the wire
         for mount in op.mounts:
-            output = index = -1
-            if isinstance(mount, TmpfsMount):
-                known = (mount.target, mount.size)
+            source, output = mount.source, -1
+            index = -1 if source is None else add_input(inputs, self.digests, source)
+            if isinstance(mount, BindMount):
+                if not (mount.readonly or mount.no_output):
+                    output = outputs
+                    outputs += 1
+                known = (index, output, mount.target, mount.selector, mount.readonly, mount.content_cache)
+            elif isinstance(mount, CacheMount):
+                env = env or bool(mount.env)
+                known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly, CacheMount)
             else:
-                if mount.source is not None:
-                    index = add_input(inputs, self.digests, mount.source)
-                if isinstance(mount, BindMount):
-                    if not (mount.readonly or mount.no_output):
-                        output = outputs
-                        outputs += 1
-                    known = (index, output, mount.target, mount.selector, mount.readonly, mount.content_cache)
-                else:
-                    env = env or bool(mount.env)
-                    known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly, CacheMount)
+                known = (mount.target, mount.size)
             found = self._mounts.get(known)
             if found is None:
                 found = self._mounts[known] = message(b"\x12", _mount(mount, index, output))
