@@ -14,9 +14,9 @@ def _say(line: str) -> None:
 
 
 def _find(addr: str | None) -> None:
-    from pyllb.engine import require
+    from pyllb.client.address import find_address
 
-    click.echo(require(addr))
+    click.echo(find_address(addr))
 
 
 def _start(mirror: tuple[str, ...], plain_http: tuple[str, ...], timeout: float) -> None:

@@ -425,6 +425,7 @@ def test_engine_find_prints_the_address_alone(project: Path) -> None:
     assert run(project, "engine", "find", "--addr", "tcp://somewhere:1").stdout == b"tcp://somewhere:1\n"
     assert run(project, "engine", "find", BUILDKIT_HOST="tcp://other:1").stdout == b"tcp://other:1\n"
     assert "pyllb engine start" in refused(project, "engine", "find", code=3)
+    assert "'foo' is not a daemon's address" in refused(project, "engine", "find", "--addr", "foo")
 
 
 def test_engine_start_reads_its_mirrors_first(project: Path) -> None:
