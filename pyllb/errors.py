@@ -62,7 +62,7 @@ class SourceLine(Value):
 
     def excerpt(self, context: int = 2) -> str:
         """The lines around, numbered, the meant ones marked `>`; "" when the text is not known."""
-        lines = self.text.splitlines()
+        lines = self.text.removesuffix("\n").split("\n") if self.text else []  # a form feed ends no line in Python
         end = max(self.line, self.end_line)
         if not 1 <= self.line <= len(lines):
             return ""

@@ -128,9 +128,11 @@ def _raised(path: str, error: BaseException, message: str) -> BuildFileError:
 
 def _remember(path: str, text: str) -> None:
     """Give tracebacks and source maps this text. mtime None: linecache never looks at the file again."""
+    import io
     import linecache
 
-    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)
+    lines = list(io.StringIO(text))  # str.splitlines would end a line at a form feed too
+    linecache.cache[path] = (len(text), None, lines, path)
 
 
 def _read(file: str, path: str) -> str:

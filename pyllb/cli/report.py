@@ -26,6 +26,17 @@ def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False
     logs_shown: the progress has shown the last output of what failed, so it is not repeated. debug: the whole traceback
     comes first.
     """
+    return [_plain(line) for line in _lines(error, logs_shown, debug)]
+
+
+def _plain(line: str) -> str:
+    """Without what a terminal would take for more than text: a build file may hold it, and a daemon's message."""
+    from pyllb.progress.lines import plain_text
+
+    return plain_text(line.expandtabs())
+
+
+def _lines(error: BaseException, logs_shown: bool, debug: bool) -> list[str]:
     out = _traceback(error) if debug else []
     if isinstance(error, PyllbError):
         if isinstance(error, SolveError) and not logs_shown:
@@ -44,7 +55,7 @@ def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False
 
 def _message(error: PyllbError) -> list[str]:
     kind = "not there yet: " if isinstance(error, NotThereYet) else ""
-    out = f"error: {kind}{error.message}".splitlines()
+    out = f"error: {kind}{error.message}".split("\n")
     if isinstance(error, ExecError):
         if error.command not in error.message:
             out.append(f"command: {error.command}")
@@ -56,9 +67,7 @@ def _message(error: PyllbError) -> list[str]:
 def _output(error: SolveError) -> list[str]:
     if not error.logs:
         return []
-    from pyllb.progress.lines import plain_text
-
-    return ["------", f" > {error.vertex}:", *map(plain_text, error.logs[-_LOG_LINES:]), "------"]
+    return ["------", f" > {error.vertex}:", *error.logs[-_LOG_LINES:], "------"]
 
 
 def _usage(error: click.ClickException) -> list[str]:

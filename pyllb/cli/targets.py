@@ -115,7 +115,7 @@ def _definition(target: Target) -> SourceLine:
     """Where the function's def stands; Python's own first line is that of its decorators."""
     code = _function(target).__code__
     text = text_of(code.co_filename)
-    rest = enumerate(text.splitlines()[code.co_firstlineno - 1 :], code.co_firstlineno)
+    rest = enumerate(text.split("\n")[code.co_firstlineno - 1 :], code.co_firstlineno)
     line = next((n for n, row in rest if row.lstrip().startswith(("def ", "async "))), code.co_firstlineno)
     return SourceLine(code.co_filename, line, text=text)
 

@@ -112,6 +112,12 @@ def test_tracebacks_show_the_text_that_ran_even_when_the_file_changed_since(here
     assert "as it was" in "".join(traceback.format_exception(caught.value))
 
 
+def test_a_form_feed_ends_no_line(here: Path) -> None:
+    Path("build.py").write_text("one = 1\n\f\nraise ValueError('at three')\n")
+
+    assert " >    3 | raise ValueError('at three')" in _failure("build.py").splitlines()
+
+
 def test_dataclasses_and_lazy_annotations_work_in_a_build_file(here: Path) -> None:
     (here / "build.py").write_text(
         "from __future__ import annotations\nimport dataclasses, typing\n"

@@ -54,6 +54,29 @@ def test_output_that_the_progress_has_shown_is_not_repeated() -> None:
     assert shown[0] == "/src/build.py:4 in step"
 
 
+def test_a_form_feed_ends_no_line_of_a_build_file() -> None:
+    """Python numbers no line for it, str.splitlines does."""
+    source = errors.SourceLine("/src/build.py", 3, text="one = 1\n\x0c\nthree = 3\n")
+
+    assert lines(errors.OptionError("no", sources=[source])) == [
+        "/src/build.py:3",
+        "      1 | one = 1",
+        "      2 |",
+        " >    3 | three = 3",
+        "error: no",
+    ]
+
+
+def test_what_a_terminal_would_act_on_is_not_shown() -> None:
+    source = errors.SourceLine("/src/build.py", 1, text="\trun('\x1b[2J\x07')\n", function="a\x1b[31mb")
+
+    assert lines(errors.OptionError("bad \x1b[31mvalue\x9b", sources=[source])) == [
+        "/src/build.py:1 in ab",
+        " >    1 |       run('')",
+        "error: bad value",
+    ]
+
+
 def test_command_and_exit_code_are_told_when_the_message_does_not() -> None:
     error = errors.ExecError("failed to solve", command="make all", process_exit_code=2)
 
