@@ -42,6 +42,18 @@ def test_an_instance_is_closed() -> None:
         made.other = 1  # type: ignore[attr-defined]  # the wrong value is the case
 
 
+def test_the_fields_may_be_those_of_a_base() -> None:
+    class Sub(Pair):
+        __slots__ = ()
+
+    made = constructor(Sub)(1, right=3)
+
+    assert type(made) is Sub
+    assert (made.left, made.right) == (1, 3)
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        made.left = 2  # type: ignore[misc]  # the wrong value is the case
+
+
 def test_what_the_class_refuses_the_constructor_refuses() -> None:
     with pytest.raises(TypeError, match="name"):
         make_named()  # type: ignore[call-arg]  # the wrong value is the case
