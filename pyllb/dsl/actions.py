@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 _ACTIONS = (Mkdir, Mkfile, Symlink, Rm, Copy)
-_MAX_ID = (1 << 31) - 1
+_MAX_ID = (1 << 32) - 1
 
 
 def mkdir(
@@ -199,7 +199,7 @@ def _copy_source(source: State | Chain) -> Chain:
 
 
 def an_owner(owner: str | int | None) -> Owner | None:
-    """A user, or user and group; numbers and root become ids, as in client/llb WithUser."""
+    """A user, or user and group; numbers and root become ids, as in client/llb WithUser and WithUIDGID."""
     if owner is None:
         return None
     if isinstance(owner, int):
@@ -213,6 +213,6 @@ def an_owner(owner: str | int | None) -> Owner | None:
 def _id(name: str) -> int | str:
     if name == "root":
         return 0
-    if re.match(r"[0-9]+\Z", name):
+    if re.match(r"[+-]?[0-9]+\Z", name):  # Go reads a sign too, and makes another number of a negative one
         return check.integer("owner", int(name[:20]), 0, _MAX_ID)
     return name

@@ -213,5 +213,7 @@ def an_extra_host(host: str, ip: str) -> tuple[str, str]:
         address = ip_address(check.text(f"the address of {host!r}", ip))
     except ValueError as error:
         raise OptionError(f"the address of {host!r} is {ip!r}; write an IPv4 or IPv6 address") from error
+    if "%" in ip:  # Go has no zones in addresses, so the daemon would refuse it
+        raise OptionError(f"the address of {host!r} is {ip!r}; leave out the zone, which is what follows '%'")
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return host, str(mapped or address)

@@ -368,6 +368,9 @@ func (b *builder) action(chain *llb.FileAction, a Action) (*llb.FileAction, erro
 		if a.Owner != "" {
 			opts = append(opts, llb.WithUser(a.Owner))
 		}
+		if a.IDs != nil {
+			opts = append(opts, llb.WithUIDGID(a.IDs[0], a.IDs[1]))
+		}
 		if a.Created != nil {
 			opts = append(opts, llb.WithCreatedTime(time.Unix(*a.Created, 0)))
 		}

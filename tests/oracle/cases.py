@@ -587,6 +587,8 @@ FILES = [
         file(0, copy(1, "/a", "/b", owner="root"), copy(1, "/a", "/b", owner="app:app")),
     ),
     program("owner on scratch", image(), file(None, mkdir("/a", owner="app"), copy(0, "/a", "/b", owner="7:app"))),
+    program("owner by number", image(), file(0, mkdir("/a", owner="+5:007"), copy(0, "/a", "/b", owner="5:app"))),
+    program("owner of a large number", image(), file(0, mkdir("/a", ids=[3_000_000_000, 4_294_967_294]))),
     program("copy of its own base", image(), file(0, copy(0, "/a", "/b"))),
     program(
         "several actions",

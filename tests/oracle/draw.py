@@ -288,6 +288,8 @@ def _action(drawing: Drawing, depth: int) -> Fields:
     path = drawing.pick(*PATHS)
     match drawing.pick("mkdir", "mkfile", "symlink", "rm", "copy", "copy"):
         case "mkdir":
+            if "owner" not in made:
+                made |= drawing.some(ids=[drawing.pick(0, 3_000_000_000), 5])
             return mkdir(path, drawing.pick(0, 0o700), **drawing.some(parents=True), **made)
         case "mkfile":
             return mkfile(path, drawing.pick(b"", b"\0\xff", b"x" * 200), drawing.pick(0o644, 0), **made)

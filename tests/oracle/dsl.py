@@ -208,6 +208,8 @@ def _actions(actions: list[Fields], made: list[pyllb.FS]) -> list[FileAction]:
 
 def _action(fields: Fields, made: list[pyllb.FS]) -> FileAction:
     kind = fields.pop("kind")
+    if "ids" in fields:
+        fields["owner"] = ":".join(map(str, fields.pop("ids")))
     if kind == "mkdir":
         return pyllb.mkdir(fields.pop("path"), **fields)
     if kind == "mkfile":

@@ -194,6 +194,7 @@ type Action struct {
 	Data          []byte   `json:"data"`
 	Parents       bool     `json:"parents"`
 	Owner         string   `json:"owner"`
+	IDs           *[2]int  `json:"ids"`
 	Created       *int64   `json:"created"`
 	Oldpath       string   `json:"oldpath"`
 	Newpath       string   `json:"newpath"`

@@ -63,6 +63,12 @@ def test_the_methods_are_one_action_each() -> None:
     assert (copied.src, copied.dest, copied.wildcard) == ("a", "b", True)
 
 
+def test_numbers_of_owners_are_read_as_go_reads_them() -> None:
+    given = ["+5:007", 3_000_000_000, "0:4294967294", "٣"]
+    owners = [pyllb.mkdir("/a", owner=owner).owner for owner in given]
+    assert owners == [Owner(5, 7), Owner(3_000_000_000), Owner(0, 4294967294), Owner("٣")]
+
+
 def test_a_chain_is_copied_from_within_the_op() -> None:
     made = pyllb.chain(SRC.dir("/s"), pyllb.mkdir("d"), pyllb.copy(BASE, "/etc", "d"))
     state = pyllb.fs().copy(made, "d", "/d")

@@ -215,6 +215,7 @@ ROWS: dict[str, Row] = {
     "an unknown ulimit": (lambda: IMAGE.ulimit("nofiles", 1), OptionError, ("did you mean 'nofile'?",)),
     "a ulimit upside down": (lambda: IMAGE.ulimit("nofile", 9, 3), OptionError, ("soft=9", "hard=3")),
     "an extra host without address": (lambda: IMAGE.extra_host("db", "db.local"), OptionError, ("'db.local'", "IPv4")),
+    "an extra host in a zone": (lambda: IMAGE.extra_host("db", "fe80::1%eth0"), OptionError, ("'fe80::1%eth0'", "%")),
     "a shell in one word": (lambda: IMAGE.shell("/bin/bash -c"), OptionError, ("shell('/bin/bash', '-c')",)),
     # run
     "an empty command": (lambda: IMAGE.run(""), OptionError, ("command", "empty")),
@@ -294,6 +295,9 @@ ROWS: dict[str, Row] = {
     "a mode of 0o4755 for mkdir": (lambda: IMAGE.mkdir("/a", mode=0o4755), OptionError, ("0o4755", "chmod")),
     "an owner of two colons": (lambda: IMAGE.mkdir("/a", owner="a:b:c"), OptionError, ("'a:b:c'",)),
     "an owner without a group": (lambda: IMAGE.mkdir("/a", owner="a:"), OptionError, ("'a:'",)),
+    "a negative owner": (lambda: IMAGE.mkdir("/a", owner="-5"), OptionError, ("-5", "at least 0")),
+    "a negative group": (lambda: IMAGE.mkdir("/a", owner="app:-5"), OptionError, ("-5", "at least 0")),
+    "an owner past all numbers": (lambda: IMAGE.mkdir("/a", owner=1 << 32), OptionError, ("at most 4294967295",)),
     "a path of nothing": (lambda: IMAGE.mkdir(""), OptionError, ("path of mkdir is empty",)),
     "data of None": (lambda: any_.image("a").mkfile("/a", None), OptionError, ("None", "bytes")),
     "a copy of a path": (lambda: any_.image("a").copy(".", "/a", "/b"), OptionError, ("local(path)",)),
