@@ -8,6 +8,9 @@ from pyllb.ir.platform import Platform
 from pyllb.ir.record import constructor
 from pyllb.value import Value
 
+CUSTOM_NAME = "llb.customname"
+"""The key of a description whose value is the name that progress shows."""
+
 
 @attrs.frozen(eq=False, repr=False)
 class ProgressGroup(Value):
@@ -57,10 +60,11 @@ class Constraints(Value):
 
         Mirrors client/llb MarshalConstraints, but that what one op says of itself stays its own.
         """
+        named = self.name or any(key == CUSTOM_NAME for key, _ in self.description)
         return Constraints(
             platform=self.platform or base.platform,
             filters=base.filters + self.filters,
-            name=self.name or base.name,
+            name=self.name if named else base.name,
             description=tuple({**dict(base.description), **dict(self.description)}.items()),
             ignore_cache=self.ignore_cache or base.ignore_cache,
             export_cache=base.export_cache if self.export_cache is None else self.export_cache,

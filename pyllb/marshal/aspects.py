@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
+from pyllb.ir.constraints import CUSTOM_NAME
 from pyllb.marshal.check import EMPTY
-from pyllb.marshal.metadata import CUSTOM_NAME
 from pyllb.marshal.tree import scalar
 from pyllb.marshal.vertex import Input
 from pyllb.value import Value

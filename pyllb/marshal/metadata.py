@@ -7,11 +7,9 @@ from functools import lru_cache
 
 import attrs
 
-from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
+from pyllb.ir.constraints import CUSTOM_NAME, NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup
 from pyllb.marshal.wire import flag, integer, message, text, text_map, varint
 from pyllb.value import Shown, Value
-
-CUSTOM_NAME = "llb.customname"
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from pyllb.ir.constraints import CUSTOM_NAME
 from pyllb.ir.platform import Platform
-from pyllb.marshal.metadata import CUSTOM_NAME
 from pyllb.value import Value
 
 if TYPE_CHECKING:

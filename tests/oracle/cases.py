@@ -481,6 +481,12 @@ CALLS = [
     program("constraints of all", image(), run(), file(1, mkdir("/a")), every=EVERY),
     program("name of all", image(), run(), every={"name": "n"}),
     program(
+        "name of all and one that is a description",
+        image(),
+        run(0, description={"llb.customname": "own"}),
+        every={"name": "n", "description": {"a": "b"}},
+    ),
+    program(
         "constraints of all and of one",
         image(filters=["c"]),
         run(0, export_cache=True, group={"id": "h", "name": "H"}, resources={"cpu_shares": 1}, name="n"),

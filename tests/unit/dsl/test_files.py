@@ -64,7 +64,7 @@ def test_the_methods_are_one_action_each() -> None:
 
 
 def test_numbers_of_owners_are_read_as_go_reads_them() -> None:
-    given = ["+5:007", 3_000_000_000, "0:4294967294", "٣"]
+    given: list[str | int] = ["+5:007", 3_000_000_000, "0:4294967294", "٣"]
     owners = [pyllb.mkdir("/a", owner=owner).owner for owner in given]
     assert owners == [Owner(5, 7), Owner(3_000_000_000), Owner(0, 4294967294), Owner("٣")]
 
