@@ -33,6 +33,7 @@ Mounts = tuple[tuple[PlacedMount, ...], tuple[SecretMount, ...], tuple[SshMount,
 
 _MOUNTS = (BindMount, CacheMount, TmpfsMount, SecretMount, SshMount)
 _PLACED = (BindMount, CacheMount, TmpfsMount)
+_MAX_CODE = (1 << 31) - 1  # of LLB; Linux has none above 255, but Windows does, such as 3010 of an installer
 NOTHING = (None,) * 9
 """What a command that has no values of its own but variables was given: the arguments of exec_meta."""
 _WHY_NO_RESULT = {
@@ -224,7 +225,7 @@ def exit_codes(codes: Sequence[int]) -> tuple[int, ...]:
     """Exit codes that are no failure."""
     if isinstance(codes, str | int) or not isinstance(codes, Iterable):
         raise OptionError(f"ok_codes is {check.show(codes)}; write a list of numbers, [0, 1] say")
-    found = tuple(check.integer("an exit code of ok_codes", code, 0, 255) for code in codes)
+    found = tuple(check.integer("an exit code of ok_codes", code, 0, _MAX_CODE) for code in codes)
     if not found:
         raise OptionError("ok_codes is empty, which says nothing; leave it out for 0 alone")
     return found

@@ -25,7 +25,7 @@ _ULIMITS = (
     *("core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio"),
     *("rttime", "sigpending", "stack"),
 )
-_HOSTNAME = r"[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?\Z"
+_HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z"
 _HOSTNAME_MAX = 64  # the kernel's HOST_NAME_MAX
 _INT64 = (1 << 63) - 1
 _SHOWN = 60
@@ -190,7 +190,7 @@ def a_user(user: str | int) -> str:
 def a_hostname(name: str) -> str:
     """A host name that the kernel takes."""
     if not re.match(_HOSTNAME, check.text("hostname", name)) or len(name) > _HOSTNAME_MAX:
-        raise OptionError(f"hostname is {name!r}; write letters, digits, dots and dashes, at most {_HOSTNAME_MAX}")
+        raise OptionError(f"hostname is {name!r}; write letters, digits, '.', '-' and '_', at most {_HOSTNAME_MAX}")
     return name
 
 

@@ -246,7 +246,7 @@ STATES = [
         {"op": "merge", "states": [7, 10]},
     ),
     program("user", image(), state("user", 0, "app:app"), run(1), run(2, user="0")),
-    program("hostname", image(), state("hostname", 0, "box"), run(1), run(2, hostname="other")),
+    program("hostname", image(), state("hostname", 0, "box"), run(1), run(2, hostname="the_other")),
     program("network", image(), state("network", 0, "host"), run(1), run(2, network="none"), run(3, network="sandbox")),
     program("security", image(), state("security", 0, "insecure"), run(1), run(2, security="sandbox")),
     program(
@@ -411,6 +411,7 @@ EXECS = [
     program("ssh and its variable", image(), env(0, "SSH_AUTH_SOCK", "/mine"), run(1, ssh())),
     program("ssh and cache variables", image(), run(0, ssh(), cache("/c", set_env=[["B", "3"]]))),
     program("exit codes", image(), run(0, ok_codes=[0, 1, 255])),
+    program("exit codes of windows", image(), run(0, ok_codes=[0, 3010, (1 << 31) - 1]), platform="windows/amd64"),
     program(
         "read-only root", image(), run(0, bind("/out"), readonly_root=True), {"op": "mount", "on": 1, "target": "/out"}
     ),
