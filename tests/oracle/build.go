@@ -24,6 +24,7 @@ type builder struct {
 	states  []llb.State
 	mounts  []map[string]llb.State
 	files   map[Location]*llb.SourceMap
+	chains  map[string]llb.CopyInput
 }
 
 func (b *builder) state(node *int) llb.State {
@@ -433,18 +434,32 @@ func (b *builder) copy(chain *llb.FileAction, a Action) (*llb.FileAction, error)
 	if a.Created != nil {
 		opts = append(opts, llb.WithCreatedTime(time.Unix(*a.Created, 0)))
 	}
-	var input llb.CopyInput = b.state(a.From.On)
-	if len(a.From.Actions) > 0 {
-		inner, err := b.actions(a.From.Actions)
-		if err != nil {
-			return nil, err
-		}
-		input = inner.WithState(b.state(a.From.On))
+	input, err := b.from(a.From)
+	if err != nil {
+		return nil, err
 	}
 	if chain == nil {
 		return llb.Copy(input, a.Src, a.Dest, opts...), nil
 	}
 	return chain.Copy(input, a.Src, a.Dest, opts...), nil
+}
+
+func (b *builder) from(f *From) (llb.CopyInput, error) {
+	if made, ok := b.chains[f.Key]; ok {
+		return made, nil
+	}
+	if len(f.Actions) == 0 {
+		return b.state(f.On), nil
+	}
+	inner, err := b.actions(f.Actions)
+	if err != nil {
+		return nil, err
+	}
+	made := inner.WithState(b.state(f.On))
+	if f.Key != "" {
+		b.chains[f.Key] = made
+	}
+	return made, nil
 }
 
 func options[T any](constraints []llb.ConstraintsOpt) (opts []T) {

@@ -23,6 +23,17 @@ WINDOWS: Fields = {
     "os.features": ["win32k"],
     "config": {"Env": ["W=1"]},
 }
+CONFIGS: dict[str, Fields] = {
+    "a relative directory": {"config": {"WorkingDir": "app/../x"}},
+    "a directory that is not clean": {"config": {"WorkingDir": "/app//x/"}},
+    "a directory of windows": {"os": "windows", "config": {"WorkingDir": "C:\\app", "Env": ["Path=C:\\x", "PATH=y"]}},
+    "variables twice": {"config": {"Env": ["A=1", "B=2", "A=3", "C", "D=", "=x", "E==f=", "A"]}},
+    "nothing": {"config": {"Env": None, "WorkingDir": None}},
+    "no architecture": {"architecture": "", "config": {"Env": ["Ü=<&>\u2028"]}},
+    "other spellings": {"architecture": "AARCH64", "os": "Linux", "variant": "V8"},
+    "no variant": {"architecture": "arm"},
+    "features in disorder": {"os": "windows", "os.version": "10", "os.features": ["z", "a", "z"]},
+}
 
 
 def program(name: str, *nodes: Fields, **fields: Any) -> Program:
@@ -58,8 +69,11 @@ def mkfile(path: str, data: bytes = b"hello", mode: int = 0o644, **fields: Any) 
     return {"kind": "mkfile", "path": path, "data": base64.b64encode(data).decode(), "mode": mode, **fields}
 
 
-def copy(on: int | None, src: str, dest: str, *, actions: tuple[Fields, ...] = (), **fields: Any) -> Fields:
-    return {"kind": "copy", "from": {"on": on, "actions": list(actions)}, "src": src, "dest": dest, **fields}
+def copy(
+    on: int | None, src: str, dest: str, *, actions: tuple[Fields, ...] = (), key: str = "", **fields: Any
+) -> Fields:
+    source = {"on": on, "actions": list(actions), **({"key": key} if key else {})}
+    return {"kind": "copy", "from": source, "src": src, "dest": dest, **fields}
 
 
 def bind(target: str, source: int | None = None, **fields: Any) -> Fields:
@@ -217,6 +231,7 @@ STATES = [
     program("env of a run", image(), env(0, "A", "1"), run(1, env=[["B", "2"], ["A", "3"]]), run(2)),
     program("dir", image(), state("dir", 0, "/a/../b"), state("dir", 1, "c"), state("dir", 2, "../d"), run(3)),
     program("dir is verbatim", image(), state("dir", 0, "/a/./b//"), run(1)),
+    program("dir of windows", image(platform="windows/amd64"), state("dir", 0, "C:\\x"), state("dir", 1, "y"), run(2)),
     program("dir of a run", image(), state("dir", 0, "/a"), run(1, dir="b"), run(2)),
     program(
         "reset",
@@ -260,6 +275,11 @@ STATES = [
         image(),
         {"op": "extra_host", "on": 0, "key": "a", "value": "10.0.0.1"},
         run(1, extra_hosts=[["b", "FE80:0::1"], ["c", "::ffff:1.2.3.4"]]),
+    ),
+    program(
+        "extra hosts as Go spells them",
+        image(),
+        run(0, extra_hosts=[["a", "::1.2.3.4"], ["b", "1:0:0:2::3"], ["c", "1:2:0:4:5:6:7:8"], ["d", "64:FF9B::0"]]),
     ),
     program("cgroup", image(), state("cgroup_parent", 0, "cg"), run(1), run(2, cgroup_parent="other")),
     program("platform of a state", image(), state("platform", 0, "linux/aarch64"), run(1), run(2)),
@@ -318,6 +338,19 @@ STATES = [
         for ref, nodes in (("golang:1", (run(),)), (f"golang:1@{SHA}", ()), ("b.io/a", (file(0, mkdir("a")),)))
     ),
     program("digest without a resolver", image(resolve_digest=True), run()),
+    *(
+        program(
+            f"config with {name}",
+            image("i"),
+            run(0),
+            env(1, "A", "z"),
+            state("dir", 2, "sub"),
+            run(3),
+            file(4, mkdir("q"), copy(0, "r", "s/")),
+            resolve={"i": {"config": {"architecture": "amd64", "os": "linux", **config}}},
+        )
+        for name, config in CONFIGS.items()
+    ),
     program("empty config", image("e"), state("dir", 0, "a"), run(1), resolve={"e": {"config": {}}}),
     program(
         "config of a mount",
@@ -389,6 +422,19 @@ EXECS = [
         for mode in ("shared", "private", "locked")
     ),
     program("cache from", image(), run(0, cache("/c", source=0, selector="x"))),
+    program(
+        "cache from a mount, which is an input besides",
+        image(),
+        image("b"),
+        run(0, cache("/c"), bind("/m", 1)),
+        {"op": "mount", "on": 2, "target": "/m"},
+        run(
+            2,
+            cache("/c", source=3, selector="s", sharing="locked"),
+            bind("/d", 3, selector="t"),
+            bind("/e", 2, readonly=True),
+        ),
+    ),
     program("cache read-only", image(), run(0, cache("/c", readonly=True))),
     program(
         "cache env",
@@ -485,7 +531,7 @@ CALLS = [
         "name of all and one that is a description",
         image(),
         run(0, description={"llb.customname": "own"}),
-        every={"name": "n", "description": {"a": "b"}},
+        every={"name": "n"},
     ),
     program(
         "constraints of all and of one",
@@ -522,6 +568,7 @@ CALLS = [
     program("PATH on windows", image(platform="linux/amd64"), run(), sets_default_path=False, platform="windows/amd64"),
 ]
 
+_WRITTEN = (mkdir("x"), mkfile("x/f"))
 FILES = [
     program("mkdir", image(), file(0, mkdir("/a", 0o700, parents=True, owner="1:2", created=1234567890))),
     program("mkdir relative", image(), state("dir", 0, "/w"), file(1, mkdir("a/../b"), mkdir("./c"), mkdir(".."))),
@@ -625,11 +672,35 @@ FILES = [
             copy(3, "q", "/q"),
         ),
     ),
+    program(
+        "one chain copied from in several places",
+        image(),
+        image("b"),
+        state("dir", 1, "/w"),
+        image("c"),
+        file(
+            0,
+            copy(3, "q", "/1", key="outer", actions=(copy(2, "x", "/q", key="inner", actions=_WRITTEN),)),
+            copy(2, "x", "/2", key="inner", actions=_WRITTEN),
+            copy(3, "q", "/3", key="outer", actions=(mkdir("not made"),)),
+        ),
+        file(4, copy(2, "x", "/4", key="inner", actions=_WRITTEN), copy(4, "/1", "/5"), mkdir("/6")),
+        file(5, copy(5, "/a", "/b", actions=(mkdir("/a", owner="app"),))),
+    ),
     program("file op on file op", image(), file(0, mkdir("/a")), file(1, mkdir("/b")), file(None, copy(2, "/b", "/c"))),
 ]
 
 GRAPHS = [
     program("merge", image(), file(None, mkfile("/foo")), {"op": "merge", "states": [0, 1]}, run(2)),
+    program(
+        "merge of merges",
+        image(),
+        image("b"),
+        {"op": "merge", "states": [0, 1]},
+        {"op": "merge", "states": [0, 1]},
+        {"op": "diff", "lower": 0, "upper": 3},
+        {"op": "merge", "states": [2, 3, 4]},
+    ),
     program("merge of one thing twice", image(), {"op": "merge", "states": [0, 0]}),
     program("merge drops scratch", {"op": "scratch"}, image(), image("b"), {"op": "merge", "states": [0, 1, 0, 2]}),
     program("merge of one", {"op": "scratch"}, image(), {"op": "merge", "states": [0, 1]}),

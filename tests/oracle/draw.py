@@ -36,13 +36,14 @@ OWNERS = ("root", "app", "0", "1000:1000", "app:root", "7:app")
 
 
 class Drawing:
-    """One program being drawn. nodes: made so far; runs: those with mounts to take."""
+    """One program being drawn. nodes: made so far; mounts: those to take; chains: those that have a key."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
         self.resolves = self.pick(True, False)
         self.nodes: list[Fields] = []
         self.mounts: list[tuple[int, str]] = []
+        self.chains: list[Fields] = []
 
     def some(self, **options: Any) -> Fields:
         """Each option or not."""
@@ -82,6 +83,8 @@ def drawn(seed: int, stored: Sequence[bytes] = ()) -> Program:
     for _ in range(drawing.random.randrange(1, 12)):
         make = drawing.pick(_image, _source, _state, _state, _run, _run, _run, _file, _file, _graph, _mount)
         drawing.nodes.append(make(drawing))
+    if drawing.pick(True, False):  # else few commands have several results that are read
+        drawing.nodes += [{"op": "mount", "on": on, "target": target} for on, target in drawing.mounts]
     result = drawing.some(result=drawing.random.randrange(len(drawing.nodes)))
     if drawing.pick(True, False):  # else most nodes would be no part of the result
         drawing.nodes.append({"op": "merge", "states": list(range(len(drawing.nodes)))})
@@ -304,7 +307,13 @@ def _action(drawing: Drawing, depth: int) -> Fields:
     options |= drawing.pick({}, {"mode": drawing.pick(0, 0o755)}, {"mode_str": "u+x"})
     inner = tuple(_action(drawing, depth - 1) for _ in range(drawing.pick(0, 1, 2) if depth else 0))
     on = drawing.node() if inner else drawing.full()
-    return copy(on, path, drawing.pick(*PATHS), actions=inner, **options, **made)
+    copied = copy(on, path, drawing.pick(*PATHS), actions=inner, **options, **made)
+    if inner and drawing.pick(True, False):
+        copied["from"]["key"] = f"chain {len(drawing.chains)}"
+        drawing.chains.append(copied["from"])
+    elif drawing.chains and drawing.pick(True, False):
+        copied["from"] = drawing.pick(*drawing.chains)
+    return copied
 
 
 def _graph(drawing: Drawing) -> Fields:

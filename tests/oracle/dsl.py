@@ -64,9 +64,17 @@ def _resolved(request: ResolveImage, known: Mapping[str, bytes]) -> ResolvedImag
     return ResolvedImage(request.ref, "sha256:" + "0" * 64, known[request.ref])
 
 
+class Made(list[pyllb.FS]):
+    """The nodes made so far, and the chains that have a key."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chains: dict[str, Chain] = {}
+
+
 def build(program: Program, read_text: ReadText = no_text) -> pyllb.FS:
     """The filesystem that a program describes."""
-    made: list[pyllb.FS] = []
+    made = Made()
     nodes: list[Fields] = program["nodes"]  # type: ignore[assignment]  # a program is JSON, and has what it should
     for node in nodes:
         fields = dict(node)
@@ -77,7 +85,7 @@ def build(program: Program, read_text: ReadText = no_text) -> pyllb.FS:
     return made[result if isinstance(result, int) else -1]
 
 
-def _definition(fields: Fields, made: list[pyllb.FS], program: Program, read_text: ReadText) -> pyllb.FS:
+def _definition(fields: Fields, made: Made, program: Program, read_text: ReadText) -> pyllb.FS:
     """A node marshalled, or a definition that somebody else marshalled, as a filesystem."""
     if fields.get("on") is not None:
         data = _lower(made[fields["on"]], program, read_text).definition.to_bytes()
@@ -86,7 +94,7 @@ def _definition(fields: Fields, made: list[pyllb.FS], program: Program, read_tex
     return pyllb.definition(pyllb.Definition.from_bytes(data))
 
 
-def _node(op: str, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
+def _node(op: str, fields: Fields, made: Made) -> pyllb.FS:
     on = fields.pop("on", None)
     base = pyllb.fs() if on is None else made[on]
     if op in _SOURCES:
@@ -170,7 +178,7 @@ def _source(op: str, fields: Fields) -> pyllb.FS:
     return pyllb.http(options.pop("url"), **options, **constraints)
 
 
-def _run(base: pyllb.FS, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
+def _run(base: pyllb.FS, fields: Fields, made: Made) -> pyllb.FS:
     command = fields.pop("command", None) or fields.pop("args")
     options: Fields = {"mounts": [_mount(mount, made) for mount in fields.pop("mounts", ())]}
     for name in ("env", "extra_hosts"):
@@ -188,7 +196,7 @@ def _run(base: pyllb.FS, fields: Fields, made: list[pyllb.FS]) -> pyllb.FS:
     return base.run(command, **options, **_constraints(fields))
 
 
-def _mount(mount: Fields, made: list[pyllb.FS]) -> Mount:
+def _mount(mount: Fields, made: Made) -> Mount:
     fields = dict(mount)
     kind, source = fields.pop("type"), fields.pop("source", None)
     filesystem = None if source is None else made[source]
@@ -202,11 +210,11 @@ def _mount(mount: Fields, made: list[pyllb.FS]) -> Mount:
     return pyllb.secret(fields.pop("id"), **fields) if kind == "secret" else pyllb.ssh(fields.pop("id"), **fields)
 
 
-def _actions(actions: list[Fields], made: list[pyllb.FS]) -> list[FileAction]:
+def _actions(actions: list[Fields], made: Made) -> list[FileAction]:
     return [_action(dict(action), made) for action in actions]
 
 
-def _action(fields: Fields, made: list[pyllb.FS]) -> FileAction:
+def _action(fields: Fields, made: Made) -> FileAction:
     kind = fields.pop("kind")
     if "ids" in fields:
         fields["owner"] = ":".join(map(str, fields.pop("ids")))
@@ -224,6 +232,14 @@ def _action(fields: Fields, made: list[pyllb.FS]) -> FileAction:
     return pyllb.copy(source, fields.pop("src"), fields.pop("dest"), **fields)
 
 
-def _from(source: Fields, made: list[pyllb.FS]) -> pyllb.FS | Chain:
+def _from(source: Fields, made: Made) -> pyllb.FS | Chain:
     base = pyllb.fs() if source.get("on") is None else made[source["on"]]
-    return pyllb.chain(base, *_actions(source["actions"], made)) if source.get("actions") else base
+    key = source.get("key", "")
+    if key in made.chains:
+        return made.chains[key]
+    if not source.get("actions"):
+        return base
+    chain = pyllb.chain(base, *_actions(source["actions"], made))
+    if key:
+        made.chains[key] = chain
+    return chain

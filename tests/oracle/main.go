@@ -97,7 +97,7 @@ func definition(program Program) (*llb.Definition, error) {
 	if program.Dockerfile != nil {
 		return dockerfile(program)
 	}
-	b := &builder{program: program, files: map[Location]*llb.SourceMap{}}
+	b := &builder{program: program, files: map[Location]*llb.SourceMap{}, chains: map[string]llb.CopyInput{}}
 	st, err := b.build()
 	if err != nil {
 		return nil, err

@@ -214,8 +214,9 @@ type Action struct {
 	AlwaysReplace bool     `json:"always_replace"`
 }
 
-// From is a node, or with actions a chain of them on that node.
+// From is a node, or with actions a chain of them on that node. Those of one key are one chain, which the first makes.
 type From struct {
 	On      *int     `json:"on"`
 	Actions []Action `json:"actions"`
+	Key     string   `json:"key"`
 }
