@@ -94,7 +94,7 @@ OPTIONS: dict[str, str] = {
     "Readonly": "bind(readonly) cache(readonly)",
     "SourcePath": "bind(selector) cache(selector)",
     "ForceNoOutput": "bind(no_output)",
-    "ContentCache": "bind(content_cache)",
+    "ContentCache": "bind(content_cache) cache(content_cache)",
     "AsPersistentCacheDir": "cache cache(sharing)",
     "Tmpfs": "tmpfs",
     "TmpfsSize": "tmpfs(size)",

@@ -13,7 +13,7 @@ from pyllb.ir.catalogue import CATALOGUE, KnownCache
 from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
 from pyllb.ir.ops import Output
 
-_NOTHING = (None, None, None, None, False, None)
+_NOTHING = (None, None, None, None, False, "default", None)
 _MAX_ID = (1 << 32) - 1
 _SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
 _CONTENT_CACHE: tuple[ContentCache, ...] = ("default", "on", "off")
@@ -70,6 +70,7 @@ def cache(
     source: State | None = None,
     selector: str | None = None,
     readonly: bool = False,
+    content_cache: ContentCache = "default",
     env: Mapping[str, str] | None = None,
 ) -> CacheMount:
     """Mount a directory that outlives the build.
@@ -81,6 +82,7 @@ def cache(
     sharing: "shared" by several commands at once, "private" (another is made when it is busy), or "locked" (others
     wait); None is what is right for a known id, else "shared". Use one mode per id: a shared user does not wait for a
     locked one. source: what a new cache starts from; each source is another cache. selector: the path inside source.
+    content_cache: whether the command is cached by the content of source, as in `bind`.
     env: variables for the command, over those of the image and under what the build sets itself by `env`; None is
     what a known id's tool needs to find it.
 
@@ -89,20 +91,21 @@ def cache(
     Raises MountError when target is relative, or when neither target nor the id says where it goes; OptionError for
     the rest.
 
-    LLB: Mount with mountType CACHE, CacheOpt. Mirrors client/llb AsPersistentCacheDir (BuildKit 0.33.1).
+    LLB: Mount with mountType CACHE, CacheOpt. Mirrors client/llb AsPersistentCacheDir, ContentCache (BuildKit 0.33.1).
 
-    >>> cache("go-build")
-    CacheMount(target='/root/.cache/go-build', id='go-build', sharing='shared', selector='', readonly=False, env=())
+    >>> made = cache("go-build")
+    >>> made.target, made.id, made.sharing
+    ('/root/.cache/go-build', 'go-build', 'shared')
     """
-    if type(id_or_target) is str and (target, sharing, source, selector, readonly, env) == _NOTHING:
+    if type(id_or_target) is str and (target, sharing, source, selector, readonly, content_cache, env) == _NOTHING:
         return _usual_cache(id_or_target)
-    return _cache(id_or_target, target, sharing, source, selector, readonly, env)
+    return _cache(id_or_target, target, sharing, source, selector, readonly, content_cache, env)
 
 
 @lru_cache(maxsize=64)
 def _usual_cache(id_or_target: str) -> CacheMount:
     """Made once: most caches are used by many commands, and the other options are rarely given."""
-    return _cache(id_or_target, None, None, None, None, False, None)
+    return _cache(id_or_target, None, None, None, None, False, "default", None)
 
 
 def _cache(
@@ -112,6 +115,7 @@ def _cache(
     source: State | None,
     selector: str | None,
     readonly: bool,
+    content_cache: ContentCache,
     env: Mapping[str, str] | None,
 ) -> CacheMount:
     id_or_target = check.text("the id of a cache mount", id_or_target)
@@ -128,6 +132,7 @@ def _cache(
         source=None if source is None else _seed(source),
         selector="" if selector is None else _seed_selector(selector, source),
         readonly=check.flag("readonly", readonly),
+        content_cache=content_cache if content_cache == "default" else _seed_content(content_cache, source),
         env=own if env is None else check.environment(env),
     )
 
@@ -159,6 +164,13 @@ def _seed_selector(selector: str, source: State | None) -> str:
     if source is None:
         raise OptionError(f"selector={selector!r} without source; it is a path inside source")
     return _inside("selector", selector)
+
+
+def _seed_content(content_cache: ContentCache, source: State | None) -> ContentCache:
+    check.choice("content_cache", content_cache, _CONTENT_CACHE)
+    if source is None:
+        raise OptionError(f"content_cache={content_cache!r} without source, whose content it is about")
+    return content_cache
 
 
 def _inside(what: str, path: str) -> str:

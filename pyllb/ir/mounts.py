@@ -41,7 +41,8 @@ class CacheMount(Shown):
     """A directory that outlives the build.
 
     env: pairs the tool needs, set for the command over what the image says and under what the build sets.
-    source, selector: what a new cache starts from (and part of its identity); None is empty. LLB: mountType CACHE.
+    source, selector: what a new cache starts from (and part of its identity); None is empty. content_cache: of source.
+    LLB: mountType CACHE.
     """
 
     target: str
@@ -50,6 +51,7 @@ class CacheMount(Shown):
     source: Output | None = attrs.field(default=None, repr=False)
     selector: str = ""
     readonly: bool = False
+    content_cache: ContentCache = "default"
     env: tuple[tuple[str, str], ...] = ()
 
 

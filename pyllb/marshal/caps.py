@@ -13,6 +13,7 @@ DEFAULT_PATH = "exec.meta.setsdefaultpath"
 LOCAL_UNIQUE = "source.local.unique"
 
 _BASE = ("exec.meta.base",)
+_CONTENT = "exec.mount.cache.content"
 _CACHE = ("exec.mount.cache", "exec.mount.cache.sharing")
 
 
@@ -24,6 +25,8 @@ def exec_caps(op: ExecOp) -> tuple[str, ...]:
             caps += _CACHE
             if mount.selector:
                 caps.append("exec.mount.selector")
+            if mount.content_cache != "default":
+                caps.append(_CONTENT)
         elif type(mount) is BindMount and not mount.selector and mount.content_cache == "default":
             if mount.source is not None:
                 caps.append("exec.mount.bind")
@@ -49,7 +52,7 @@ def _mount_caps(mount: PlacedMount) -> list[str]:
         if mount.source is not None:
             caps.append("exec.mount.bind")
         if mount.content_cache != "default":
-            caps.append("exec.mount.cache.content")
+            caps.append(_CONTENT)
     return caps
 
 

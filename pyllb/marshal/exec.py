@@ -147,7 +147,8 @@ class ExecEncoder(Shown):
                 known = (index, output, mount.target, mount.selector, mount.readonly, mount.content_cache)
             elif isinstance(mount, CacheMount):
                 env = env or bool(mount.env)
-                known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly, CacheMount)
+                known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly)
+                known = (*known, mount.content_cache, CacheMount)
             else:
                 known = (mount.target, mount.size)
             found = self._mounts.get(known)
@@ -203,10 +204,11 @@ def _mount(mount: PlacedMount, index: int, output: int) -> bytes:
     if isinstance(mount, TmpfsMount):
         return head + dest + after + _TMPFS + message(b"\x9a\x01", integer(b"\x08", mount.size))
     head += text(b"\x12", mount.selector) + dest + after + flag(b"\x28", mount.readonly)
+    content = integer(b"\xc0\x01", _CONTENT[mount.content_cache])
     if isinstance(mount, BindMount):
-        return head + integer(b"\xc0\x01", _CONTENT[mount.content_cache])
+        return head + content
     cache = text(b"\x0a", mount.id) + integer(b"\x10", _SHARING[mount.sharing])
-    return head + _CACHE + message(b"\xa2\x01", cache)
+    return head + _CACHE + message(b"\xa2\x01", cache) + content
 
 
 def _secret(secret: SecretMount) -> bytes:

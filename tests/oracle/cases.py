@@ -435,6 +435,10 @@ EXECS = [
             bind("/e", 2, readonly=True),
         ),
     ),
+    *(
+        program(f"cache by content {mode}", image(), run(0, cache("/c", source=0, selector="x", content_cache=mode)))
+        for mode in ("on", "off")
+    ),
     program("cache read-only", image(), run(0, cache("/c", readonly=True))),
     program(
         "cache env",

@@ -251,6 +251,7 @@ ROWS: dict[str, Row] = {
         OptionError,
         ("did you mean 'off'?",),
     ),
+    "a cache of no content": (lambda: pyllb.cache("pip", content_cache="off"), OptionError, ("without source",)),
     "a relative cache": (lambda: pyllb.cache("root/.cache"), MountError, ("'root/.cache'", "'/root/.cache'")),
     "a relative cache target": (lambda: pyllb.cache("x", "y"), MountError, ("'y'", "'/y'")),
     "an unknown cache": (lambda: pyllb.cache("go-biuld"), OptionError, ("did you mean 'go-build'?", "target=")),
