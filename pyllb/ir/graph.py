@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
+
 from pyllb.ir.ops import Output, Vertex
 
 
@@ -29,6 +32,12 @@ def postorder(root: Output) -> list[Vertex]:
             done.add(id(vertex))
             order.append(vertex)
     return order
+
+
+def results_read(vertices: Iterable[Vertex], root: Output) -> Mapping[int, int]:
+    """How many results of each vertex are read, by others or as root, by its id()."""
+    read = {(id(output.vertex), output.index) for vertex in vertices for output in vertex.inputs()}
+    return Counter(vertex for vertex, _ in read | {(id(root.vertex), root.index)})
 
 
 _LAYOUT, _LAYOUT_BLOB = "oci-layout://", "oci-layout+blob://"

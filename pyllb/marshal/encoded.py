@@ -1,8 +1,6 @@
 """Encoded graph: a definition that was marshalled before as vertices that others can be built on.
 
 Mirrors client/llb.NewDefinitionOp (BuildKit 0.33.1): bytes and metadata stay what they are, the source map is carried.
-But an op has its places once: Go has them once for each of its results that is read, and again each time that the
-definition is built on, and an error would tell them that often.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from pyllb.errors import GraphError, PyllbError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.files import Copy
-from pyllb.ir.graph import local_name, postorder
+from pyllb.ir.graph import local_name, postorder, results_read
 from pyllb.ir.image import EMPTY_SPEC, ImageConfig, ResolvedImage
 from pyllb.ir.meta import Meta
 from pyllb.ir.ops import ExecOp, FileOp, LocalDir, Node, Output, SourceOp, Vertex
@@ -182,11 +182,12 @@ class _Emitter:
     sources: SourceMap
     ops: dict[str, bytes] = attrs.field(factory=dict, init=False)
     metadata: MetadataTable = attrs.field(factory=MetadataTable, init=False)
+    results: dict[int, int] = attrs.field(factory=dict, init=False)
 
-    def definition(self, vertices: Iterable[Vertex], root: Output | None) -> Definition:
+    def definition(self, vertices: Sequence[Vertex], root: Output | None) -> Definition:
         if root is None:
             return Definition((), {})
-        self._emit(vertices)
+        self._emit(vertices, root)
         data = encode_input(self.encoder.digests, root)
         digest = "sha256:" + sha256(data).hexdigest()
         self.ops[digest] = data
@@ -195,10 +196,10 @@ class _Emitter:
             tuple(self.ops.items()), self.metadata.encoded, tuple(self.sources.infos), self.sources.locations
         )
 
-    def _emit(self, vertices: Iterable[Vertex]) -> None:
+    def _emit(self, vertices: Sequence[Vertex], root: Output) -> None:
         encode, digests, base = self.encoder.encode, self.encoder.digests, self.encoder.base
         for vertex in vertices:
-            if vertex.site is NOWHERE and self._emit_encoded(vertex):
+            if vertex.site is NOWHERE and self._emit_encoded(vertex, vertices, root):
                 continue
             try:
                 data, needs = encode(vertex)
@@ -215,15 +216,20 @@ class _Emitter:
             self.sources.add(digest, vertex.site)
             self.ops.setdefault(digest, data)
 
-    def _emit_encoded(self, vertex: Vertex) -> bool:
-        """Add an op that was marshalled before as it is; False when vertex is none."""
+    def _emit_encoded(self, vertex: Vertex, vertices: Sequence[Vertex], root: Output) -> bool:
+        """Add an op that was marshalled before as it is; False when vertex is none.
+
+        Its places are there once for each of its results that is read, as Go has a vertex for each of them.
+        """
         from pyllb.ir.rare import EncodedOp  # here: few vertices have no site, and start-up is measured
 
         if not isinstance(vertex, EncodedOp):
             return False
         self.metadata.add_encoded(vertex.digest, vertex.constraints, vertex.caps, vertex.metadata)
         self.encoder.digests[id(vertex)] = vertex.digest
-        self.sources.add_encoded(vertex.digest, vertex.places)
+        if not self.results:
+            self.results.update(results_read(vertices, root))
+        self.sources.add_encoded(vertex.digest, vertex.places * self.results[id(vertex)])
         self.ops.setdefault(vertex.digest, vertex.data)
         return True
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import CodeType
+from typing import TypeVar
 
 import attrs
 
@@ -11,6 +12,8 @@ from pyllb.errors import SourceLine
 from pyllb.ir.site import Frame, Site, range_of
 from pyllb.marshal.wire import blob, integer, message, text
 from pyllb.value import Shown
+
+T = TypeVar("T")
 
 _Position = tuple[int | None, int | None, int | None, int | None]
 ReadText = Callable[[str], str | None]
@@ -36,12 +39,13 @@ def source_lines(site: Site, read_text: ReadText) -> tuple[SourceLine, ...]:
 def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]:
     """The places of an op that was read, innermost first: each a pb.SourceInfo and a pb.Location, outermost first.
 
-    A location of several ranges is one place, from their first line to their last.
+    A location of several ranges is one place, from their first line to their last. Places that are there again and
+    again, as those of an op of several results are, are told once.
     """
     from pyllb._pb import ops_pb2
 
     lines: list[SourceLine] = []
-    for info, location in places:
+    for info, location in _once(tuple(places)):
         ranges = ops_pb2.Location.FromString(location).ranges
         if ranges:
             file = ops_pb2.SourceInfo.FromString(info)
@@ -49,6 +53,12 @@ def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]
             last = max(max(r.start.line, r.end.line) for r in ranges)
             lines.append(SourceLine(file.filename, first, last, file.data.decode(errors="replace")))
     return tuple(reversed(lines))
+
+
+def _once(places: tuple[T, ...]) -> tuple[T, ...]:
+    """The shortest beginning of which all is a repetition."""
+    sizes = (size for size in range(1, len(places)) if len(places) % size == 0)
+    return next((places[:size] for size in sizes if places[:size] * (len(places) // size) == places), places)
 
 
 @attrs.frozen(eq=False, repr=False)
