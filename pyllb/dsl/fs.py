@@ -125,7 +125,7 @@ class FS(Started):
         It goes on with the values of the filesystem that was mounted. A read-only mount gives that very filesystem.
         Raises MountError when there is no such mount, or when it has no result (cache, tmpfs, secret, ssh, no_output).
 
-        Mirrors client/llb ExecState.GetMount (BuildKit 0.33.1).
+        Mirrors the state that client/llb ExecState.AddMount returns (BuildKit 0.33.1).
         """
         found = exec.find_mount(self.exec, target)
         assert self.exec is not None  # find_mount raises

@@ -9,11 +9,11 @@ from functools import lru_cache
 from pyllb.dsl import check
 from pyllb.dsl.state import State
 from pyllb.errors import MountError, OptionError, near
-from pyllb.ir.catalogue import CATALOGUE, KnownCache
+from pyllb.ir.catalogue import CATALOGUE
 from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sharing, SshMount, TmpfsMount
 from pyllb.ir.ops import Output
 
-_NOTHING = (None, None, None, None, False, "default", None)
+_NOTHING = (None, None, None, None, None, False, "default", None)
 _MAX_ID = (1 << 32) - 1
 _SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
 _CONTENT_CACHE: tuple[ContentCache, ...] = ("default", "on", "off")
@@ -66,6 +66,7 @@ def cache(
     id_or_target: str,
     target: str | None = None,
     *,
+    id: str | None = None,
     sharing: Sharing | None = None,
     source: State | None = None,
     selector: str | None = None,
@@ -79,6 +80,8 @@ def cache(
     `--mount=type=cache,target=` has, so both share one cache. Anything else is an id, whose target is `target`, or
     else the known one: apk, apt, apt-lists, cargo, ccache, composer, dnf, go-build, go-mod, gradle, maven, npm, nuget,
     pip, pnpm, poetry, sccache, uv, yarn.
+    id: the id as it is, of a target that comes first: `cache("/x", id="/name")` is the cache of a Dockerfile's
+    `--mount=type=cache,id=name,target=/x`.
     sharing: "shared" by several commands at once, "private" (another is made when it is busy), or "locked" (others
     wait); None is what is right for a known id, else "shared". Use one mode per id: a shared user does not wait for a
     locked one. source: what a new cache starts from; each source is another cache. selector: the path inside source.
@@ -97,20 +100,21 @@ def cache(
     >>> made.target, made.id, made.sharing
     ('/root/.cache/go-build', 'go-build', 'shared')
     """
-    if type(id_or_target) is str and (target, sharing, source, selector, readonly, content_cache, env) == _NOTHING:
+    if type(id_or_target) is str and (target, id, sharing, source, selector, readonly, content_cache, env) == _NOTHING:
         return _usual_cache(id_or_target)
-    return _cache(id_or_target, target, sharing, source, selector, readonly, content_cache, env)
+    return _cache(id_or_target, target, id, sharing, source, selector, readonly, content_cache, env)
 
 
 @lru_cache(maxsize=64)
 def _usual_cache(id_or_target: str) -> CacheMount:
     """Made once: most caches are used by many commands, and the other options are rarely given."""
-    return _cache(id_or_target, None, None, None, None, False, "default", None)
+    return _cache(id_or_target, None, None, None, None, None, False, "default", None)
 
 
 def _cache(
     id_or_target: str,
     target: str | None,
+    id: str | None,
     sharing: Sharing | None,
     source: State | None,
     selector: str | None,
@@ -119,15 +123,13 @@ def _cache(
     env: Mapping[str, str] | None,
 ) -> CacheMount:
     id_or_target = check.text("the id of a cache mount", id_or_target)
-    known = CATALOGUE.get(id_or_target)
-    is_path = id_or_target.startswith("/")
-    place = _cache_target(id_or_target, target, known)
+    exact, place = _id_and_target(id_or_target, target) if id is None else _given_id(id, id_or_target, target)
+    known = CATALOGUE.get(exact)
     own = known.environment(place) if known else ()
     mode = sharing if sharing is not None else known.sharing if known else "shared"
     return CacheMount(
         target=place,
-        # path.Clean, then "/" before it: as dockerfile2llb makes it of a target (BuildKit 0.33.1).
-        id="//" + posixpath.normpath(id_or_target).lstrip("/") if is_path else id_or_target,
+        id=exact,
         sharing=mode if mode in _SHARING else check.choice("sharing", mode, _SHARING),
         source=None if source is None else _seed(source),
         selector="" if selector is None else _seed_selector(selector, source),
@@ -137,15 +139,32 @@ def _cache(
     )
 
 
-def _cache_target(id: str, target: str | None, known: KnownCache | None) -> str:
-    if id.startswith("/"):
-        if target is not None:
-            raise OptionError(f"cache({id!r}, {target!r}) has two targets; an id does not begin with '/'")
-        return check.mount_target("the target of a cache mount", id)
+def _id_and_target(id_or_target: str, target: str | None) -> tuple[str, str]:
+    """The id as LLB has it, and the target."""
+    if not id_or_target.startswith("/"):
+        return id_or_target, _target_of(id_or_target, target)
+    if target is not None:
+        raise OptionError(
+            f"cache({id_or_target!r}, {target!r}) has two targets; an id does not begin with '/', "
+            f"unless it is given as id={id_or_target!r}"
+        )
+    place = check.mount_target("the target of a cache mount", id_or_target)
+    # path.Clean, then "/" before it: as dockerfile2llb makes it of a target (BuildKit 0.33.1).
+    return "//" + posixpath.normpath(place).lstrip("/"), place
+
+
+def _given_id(id: str, first: str, target: str | None) -> tuple[str, str]:
+    """The id as it is, and the target, which is to come first then."""
+    if target is not None or not first.startswith("/"):
+        raise OptionError(f"cache({first!r}, id={id!r}) has two ids; with id= the target comes first")
+    return check.text("the id of a cache mount", id), check.mount_target("the target of a cache mount", first)
+
+
+def _target_of(id: str, target: str | None) -> str:
     if target is not None:
         return check.mount_target(f"the target of cache mount {id!r}", target)
-    if known is not None:
-        return known.target
+    if id in CATALOGUE:
+        return CATALOGUE[id].target
     if "/" in id:
         check.absolute("the target of a cache mount", id)
     raise OptionError(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from pyllb import FS, Client, bind, cache, fs, image, merge, mkdir, mkfile, secret, ssh, tmpfs
 from pyllb.client import Result
-from pyllb.ir.mounts import ContentCache, Sharing
+from pyllb.ir.mounts import ContentCache, Mount, Sharing
 from tests.integration.effects import BUSYBOX, case, fails, files, fresh, said
 
 SOURCE = fs().file(mkdir("/sub"), mkfile("/a", "A\n"), mkfile("/sub/b", "B\n"))
@@ -148,12 +148,25 @@ def test_a_mount_without_output_has_no_result() -> None:
         step("true", bind(fs(), "/m", no_output=True)).mount("/m")
 
 
-@pytest.mark.parametrize(("content_cache", "cached"), [("on", 1), ("off", 0)])
+def _read_only(source: FS, content_cache: ContentCache) -> Mount:
+    return bind(source, "/m", readonly=True, content_cache=content_cache)
+
+
+def _seeded(source: FS, content_cache: ContentCache) -> Mount:
+    return cache("seeded", "/m", source=source, content_cache=content_cache)
+
+
+@pytest.mark.parametrize("mounted", [_read_only, _seeded])
+@pytest.mark.parametrize(("content_cache", "cached"), [("default", 1), ("on", 1), ("off", 0)])
 def test_content_cache_finds_a_command_by_the_content_of_its_mount(
-    client: Client, nonce: str, content_cache: ContentCache, cached: int
+    client: Client,
+    nonce: str,
+    content_cache: ContentCache,
+    cached: int,
+    mounted: Callable[[FS, ContentCache], Mount],
 ) -> None:
     def reading(source: FS) -> Result:
-        mount = bind(source, "/m", readonly=True, content_cache=content_cache)
+        mount = mounted(source, content_cache)
         return client.solve(BUSYBOX.run(f"cat /m/a # {nonce}", mounts=[mount]))
 
     direct = fs().mkfile("/a", nonce, created=1)
@@ -179,6 +192,12 @@ def test_a_cache_of_another_id_is_another_one(client: Client, nonce: str) -> Non
 def test_a_cache_by_its_path_is_one_of_that_path(client: Client, nonce: str) -> None:
     client.solve(step("echo kept > x", cache(f"/{nonce}"), dir=f"/{nonce}"))
     assert said(client, step("cat x", cache(f"/{nonce}"), dir=f"/{nonce}")) == ["kept"]
+
+
+def test_a_cache_by_its_exact_id_is_one_wherever_it_is_mounted(client: Client, nonce: str) -> None:
+    client.solve(step("echo kept > /c/x", cache("/c", id=f"/{nonce}")))
+    assert said(client, step("cat /elsewhere/x", cache("/elsewhere", id=f"/{nonce}"))) == ["kept"]
+    assert said(client, step("ls -A /c", cache(nonce, "/c"))) == []
 
 
 def test_a_cache_starts_from_its_source_and_keeps_what_is_changed(client: Client, nonce: str) -> None:

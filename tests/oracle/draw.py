@@ -265,7 +265,7 @@ def _one_mount(drawing: Drawing, target: str) -> Fields:
         if drawing.random.random() < 0.3:
             options |= {"source": drawing.full(), "selector": "sub"}
             options |= drawing.some(content_cache=drawing.pick("on", "off"))
-        return cache(target, drawing.pick("c", "d"), **options)
+        return cache(target, drawing.pick("c", "d", "/c"), **options)
     if kind == "tmpfs":
         return {"type": "tmpfs", "target": target, **drawing.some(size=1 << 20)}
     if kind == "secret":

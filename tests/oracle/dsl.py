@@ -204,7 +204,9 @@ def _mount(mount: Fields, made: Made) -> Mount:
         return pyllb.bind(filesystem or pyllb.fs(), fields.pop("target"), **fields)
     if kind == "cache":
         env = dict(fields.pop("set_env", ()))
-        return pyllb.cache(fields.pop("id"), fields.pop("target"), source=filesystem, env=env, **fields)
+        target, id = fields.pop("target"), fields.pop("id")
+        placed = {"id": id} if id.startswith("/") else {"target": target}
+        return pyllb.cache(target if "id" in placed else id, **placed, source=filesystem, env=env, **fields)
     if kind == "tmpfs":
         return pyllb.tmpfs(fields.pop("target"), **fields)
     return pyllb.secret(fields.pop("id"), **fields) if kind == "secret" else pyllb.ssh(fields.pop("id"), **fields)

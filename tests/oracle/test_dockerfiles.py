@@ -12,7 +12,7 @@ import pyllb
 from pyllb._pb import ops_pb2
 from pyllb.marshal.definition import Definition
 from tests.oracle import Answer, Program, ask, test_buildctl
-from tests.oracle.dockerfiles import DOCKERFILES, dockerfile, on_top, together
+from tests.oracle.dockerfiles import DOCKERFILES, dockerfile, from_text, on_top, together
 from tests.oracle.dockerfiles.draw import drawn_dockerfile
 from tests.oracle.draw import drawn
 from tests.oracle.dsl import marshal
@@ -53,6 +53,15 @@ def test_the_dockerfiles_become_ops_of_every_kind_that_the_frontend_makes(answer
     assert len(caps) > 35, sorted(caps)
     assert len(set(NAMES)) == len(NAMES) > 20
     assert sum(len(made.ops) for made in read) > 270
+
+
+def test_a_cache_has_the_id_that_a_dockerfile_gives_it() -> None:
+    mounts = "--mount=type=cache,id=name,target=/x --mount=type=cache,target=/root/.cache/"
+    (answer,) = made_by_go([from_text("caches", f"FROM busybox\nRUN {mounts} make\n")])
+    execs = [ops_pb2.Op.FromString(op).exec for _, op in answer.ops]
+    made = [(m.cacheOpt.ID, m.dest) for e in execs for m in e.mounts if m.HasField("cacheOpt")]
+    ours = [pyllb.cache("/root/.cache/"), pyllb.cache("/x", id="/name")]
+    assert sorted(made) == sorted((mount.id, mount.target) for mount in ours)
 
 
 @each

@@ -237,6 +237,13 @@ def test_a_cache_has_the_target_mode_and_environment_of_its_tool(
     assert (mount.id, mount.target, mount.sharing, dict(mount.env)) == (id, target, sharing, env)
 
 
+def test_an_id_beside_the_target_is_taken_as_it_is() -> None:
+    mount = pyllb.cache("/x/../y", id="/name")
+    assert (mount.id, mount.target, mount.sharing, mount.env) == ("/name", "/x/../y", "shared", ())
+    known, same = pyllb.cache("/y", id="npm"), pyllb.cache("npm", "/y")
+    assert (known.id, known.target, known.sharing, known.env) == (same.id, same.target, same.sharing, same.env)
+
+
 @pytest.mark.parametrize("id", CATALOGUE)
 def test_every_known_cache_can_be_mounted(id: str) -> None:
     mount = pyllb.cache(id)

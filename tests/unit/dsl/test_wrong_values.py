@@ -255,6 +255,9 @@ ROWS: dict[str, Row] = {
     "a relative cache": (lambda: pyllb.cache("root/.cache"), MountError, ("'root/.cache'", "'/root/.cache'")),
     "a relative cache target": (lambda: pyllb.cache("x", "y"), MountError, ("'y'", "'/y'")),
     "an unknown cache": (lambda: pyllb.cache("go-biuld"), OptionError, ("did you mean 'go-build'?", "target=")),
+    "two cache ids": (lambda: pyllb.cache("a", id="b"), OptionError, ("'a'", "'b'", "target comes first")),
+    "a cache's id and two targets": (lambda: pyllb.cache("/a", "/b", id="b"), OptionError, ("'/a'", "'b'")),
+    "an empty cache id": (lambda: pyllb.cache("/a", id=""), OptionError, ("is empty",)),
     "two cache targets": (lambda: pyllb.cache("/a", "/b"), OptionError, ("'/a'", "'/b'")),
     "an unknown sharing": (
         lambda: any_.cache("pip", sharing="share"),
