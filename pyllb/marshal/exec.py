@@ -136,7 +136,7 @@ class ExecEncoder(Shown):
         """The mounts that have a place, and whether one of them has variables to set."""
         parts: list[bytes] = []
         outputs, env = 0, False
-        known: tuple[object, ...]  # equal for mounts that are equal on the wire
+        known: tuple[object, ...]  # equal for mounts that are equal on the wire; its length says of which kind
         for mount in op.mounts:
             source, output = mount.source, -1
             index = -1 if source is None else add_input(inputs, self.digests, source)
@@ -147,8 +147,15 @@ class ExecEncoder(Shown):
                 known = (index, output, mount.target, mount.selector, mount.readonly, mount.content_cache)
             elif isinstance(mount, CacheMount):
                 env = env or bool(mount.env)
-                known = (index, mount.target, mount.id, mount.sharing, mount.selector, mount.readonly)
-                known = (*known, mount.content_cache, CacheMount)
+                known = (
+                    index,
+                    mount.target,
+                    mount.id,
+                    mount.sharing,
+                    mount.selector,
+                    mount.readonly,
+                    mount.content_cache,
+                )
             else:
                 known = (mount.target, mount.size)
             found = self._mounts.get(known)
