@@ -105,7 +105,7 @@ def rm(path: str, *, allow_not_found: bool = False, allow_wildcard: bool = False
     Raises OptionError. LLB: FileActionRm. Mirrors client/llb Rm (BuildKit 0.33.1).
     """
     return Rm(
-        path=check.text("the path of rm", path),
+        path=check.path("the path of rm", path, wildcard=allow_wildcard),
         allow_not_found=check.flag("allow_not_found", allow_not_found),
         allow_wildcard=check.flag("allow_wildcard", allow_wildcard),
     )
@@ -148,7 +148,7 @@ def copy(
         raise OptionError("allow_empty_wildcard=True without wildcard=True; src has no wildcard to match nothing")
     return Copy(
         source=_copy_source(source),
-        src=check.text("the src of copy", src),
+        src=check.path("the src of copy", src, wildcard=wildcard),
         dest=check.text("the dest of copy", dest),
         owner=an_owner(owner),
         mode=None if mode is None else check.file_mode(mode),
@@ -159,10 +159,16 @@ def copy(
         create_dest=check.flag("create_dest", create_dest),
         wildcard=check.flag("wildcard", wildcard),
         allow_empty_wildcard=check.flag("allow_empty_wildcard", allow_empty_wildcard),
-        include=check.texts("include", include),
-        exclude=check.texts("exclude", exclude),
-        required=check.texts("required", required),
+        include=check.patterns("include", include),
+        exclude=check.patterns("exclude", exclude),
+        required=_required(required),
         always_replace=check.flag("always_replace", always_replace),
+    )
+
+
+def _required(paths: Iterable[str]) -> tuple[str, ...]:
+    return tuple(
+        check.absolute("a path of required", path, error=OptionError) for path in check.texts("required", paths)
     )
 
 

@@ -102,6 +102,47 @@ def texts(what: str, value: Iterable[str], *, empty: bool = True) -> tuple[str, 
     return items
 
 
+def patterns(what: str, value: Iterable[str], *, root: bool = False) -> tuple[str, ...]:
+    """Patterns of paths below a directory, each of which can match one. root: "." may stand for the directory itself.
+
+    What is refused here makes the daemon or its client fail, or silently matches nothing.
+    """
+    found = texts(what, value)
+    for pattern in found:
+        bare = pattern.strip().removeprefix("!")
+        if not bare or "[" in bare or "\\" in bare:  # no other is spelled wrongly
+            _spelled(f"a pattern of {what}", pattern)
+        if bare.startswith("/"):
+            inside = bare.lstrip("/")
+            raise OptionError(f"a pattern of {what} is {pattern!r}; it is relative to the directory, {inside!r}")
+        if ".." in bare.split("/"):
+            raise OptionError(f"a pattern of {what} is {pattern!r}; it stays inside the directory, without '..'")
+        if not root and posixpath.normpath(bare) == ".":
+            raise OptionError(f"a pattern of {what} is {pattern!r}, which no path matches; '**' is all that is below")
+    return found
+
+
+def path(what: str, value: str, *, wildcard: bool = False) -> str:
+    """A path. wildcard: its `*`, `?` and `[...]` stand for names."""
+    text(what, value)
+    if wildcard and ("[" in value or "\\" in value):
+        _spelled(what, value, alone=True)
+    return value
+
+
+def _spelled(what: str, pattern: str, *, alone: bool = False) -> None:
+    """Make sure that a pattern can be read. alone: as the path that Go's filepath.Match takes, not one of several."""
+    from pyllb.pattern import BadPattern, PatternMatcher, check_syntax  # here: few builds have such, start-up counts
+
+    try:
+        if alone:
+            check_syntax(pattern)
+        else:
+            PatternMatcher.parse([pattern])
+    except BadPattern as error:
+        raise OptionError(f"{what} is {pattern!r}, which is no pattern: {error.why}") from error
+
+
 def ordered(what: str, value: object, right: str) -> None:
     """Several values, and not a set: it has another order in each process, and so would the op another digest."""
     if isinstance(value, set | frozenset):
@@ -165,10 +206,13 @@ def absolute(what: str, value: str, *, error: type[GraphError] = MountError) -> 
 
 
 def mount_target(what: str, value: str) -> str:
-    """An absolute path that is not the root."""
+    """An absolute path that is neither the root nor what Linux mounts itself."""
     absolute(what, value)
-    if posixpath.normpath(value).strip("/") == "":
+    place = posixpath.normpath(value).strip("/")
+    if place == "":
         raise MountError(f"{what} is {value!r}, which is the root itself; call run on the filesystem that is to be it")
+    if place == "proc":
+        raise MountError(f"{what} is {value!r}, without which no command starts; mount it elsewhere")
     return value
 
 

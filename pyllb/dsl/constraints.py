@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from pyllb.dsl import check
@@ -93,26 +94,42 @@ def resources(
 ) -> LinuxResources:
     """Limit what a command may use; the value of `run(resources=...)`. 0 and "" leave the daemon's default.
 
-    memory: bytes, or a str such as "2g". memory_swap: memory and swap together, -1 is no limit. cpu_period, cpu_quota:
-    microseconds. cpuset_cpus, cpuset_mems: lists such as "0-2,7". Raises OptionError.
+    memory: bytes, or a str such as "2g". memory_swap: memory and swap together, -1 is no limit. cpu_shares: from 2 to
+    262144. cpu_period, cpu_quota: microseconds, at least 1000. cpuset_cpus, cpuset_mems: lists such as "0-2,7". Raises
+    OptionError.
 
     LLB: OpMetadata.linux_resources, which is not in the digest. Mirrors client/llb MemoryLimit, CPUShares and the
     others of WithLinuxResources (BuildKit 0.33.1).
     """
+    bytes_ = check.size("memory", memory)
+    both = -1 if memory_swap == -1 else check.size("memory_swap", memory_swap)
+    if both > 0 and not 0 < bytes_ <= both:
+        raise OptionError(
+            f"memory_swap is {memory_swap!r} and memory {memory!r}; memory_swap is both together, so at least memory"
+        )
     return LinuxResources(
-        memory=check.size("memory", memory),
-        memory_swap=-1 if memory_swap == -1 else check.size("memory_swap", memory_swap),
-        cpu_shares=check.integer("cpu_shares", cpu_shares, 0, _INT64),
-        cpu_period=check.integer("cpu_period", cpu_period, 0, _INT64),
-        cpu_quota=check.integer("cpu_quota", cpu_quota, -1, _INT64),
+        memory=bytes_,
+        memory_swap=both,
+        cpu_shares=_of_kernel("cpu_shares", cpu_shares, 2, 1 << 18),
+        cpu_period=_of_kernel("cpu_period", cpu_period, 1000, 1_000_000),
+        cpu_quota=-1 if cpu_quota == -1 else _of_kernel("cpu_quota", cpu_quota, 1000, _INT64),
         cpuset_cpus=_cpu_list("cpuset_cpus", cpuset_cpus),
         cpuset_mems=_cpu_list("cpuset_mems", cpuset_mems),
     )
 
 
+def _of_kernel(what: str, value: int, low: int, high: int) -> int:
+    """A number that Linux takes, or 0."""
+    number = check.integer(what, value, 0, high)
+    if 0 < number < low:
+        raise OptionError(f"{what} is {number}; it is at least {low}, or 0 for the daemon's default")
+    return number
+
+
 def _cpu_list(what: str, value: str) -> str:
     check.value_text(what, value)
-    ranges = [part.split("-") for part in value.split(",")] if value else []
-    if not all(len(bounds) <= 2 and all(bound.isdecimal() for bound in bounds) for bounds in ranges):
-        raise OptionError(f"{what} is {value!r}; write numbers and ranges, such as '0-2,7'")
+    for part in value.split(",") if value else ():
+        match = re.match(r"([0-9]{1,5})(?:-([0-9]{1,5}))?\Z", part)
+        if match is None or int(match.group(1)) > int(match.group(2) or match.group(1)):
+            raise OptionError(f"{what} is {value!r}; write numbers and ranges, such as '0-2,7'")
     return value

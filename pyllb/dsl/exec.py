@@ -149,7 +149,9 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
     if not others:
         return tuple(placed), (), ()
     secrets = tuple([mount for mount in others if isinstance(mount, SecretMount)])
-    return tuple(placed), secrets, tuple([mount for mount in others if isinstance(mount, SshMount)])
+    sockets = tuple([mount for mount in others if isinstance(mount, SshMount)])
+    _check_sockets(sockets, listed)
+    return tuple(placed), secrets, sockets
 
 
 def _listed(mounts: Iterable[Mount]) -> Sequence[Mount]:
@@ -187,6 +189,16 @@ def _note(seen: dict[str, Mount], mount: Mount) -> None:
             "a later one would hide the other"
         )
     seen[place] = mount
+
+
+def _check_sockets(sockets: Sequence[SshMount], mounts: Sequence[Mount]) -> None:
+    """Make sure that no mount is where a socket goes that has no target of its own."""
+    for number, socket in enumerate(sockets):
+        place = socket.place(number)
+        if socket.target is None and any(mount.target and _place(mount.target) == place for mount in mounts):
+            raise MountError(
+                f"a mount has the target {place!r}, where the ssh socket without a target goes; give it one"
+            )
 
 
 @lru_cache(maxsize=256)

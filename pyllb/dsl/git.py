@@ -9,7 +9,7 @@ from typing import Literal
 import attrs
 
 from pyllb.dsl import check
-from pyllb.dsl.sources import Attributes
+from pyllb.dsl.sources import ARMOUR, Attributes
 from pyllb.dsl.stored import bundle_store
 from pyllb.errors import OptionError, RefError
 from pyllb.ir.constraints import Constraints
@@ -22,6 +22,10 @@ GitTime = Literal["checkout", "commit"]
 
 _GIT_TIMES: tuple[GitTime, ...] = ("checkout", "commit")
 _HEX_SHA = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"
+_SSH_KEY = r"^[a-z0-9@.-]+ AAAA"  # the kind, and in base64 the length of the kind
+# What git check-ref-format refuses of a name, and what means something else than a name: HEAD~1, a..b, *.
+_NO_REF = r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|$)|[/.]$|^/|^@$"
+_REF_IS = "which no branch or tag can be called; write its name, such as 'main' or 'v1.2', or a commit's hex digits"
 _BUNDLE = r"(?:docker-image|oci-layout)\+blob://[^\s@]+@sha256:[0-9a-f]{64}\Z"
 
 
@@ -48,8 +52,12 @@ def git_signature(
     """
     if check.flag("require_signed_tag", require_signed_tag) and check.flag("ignore_signed_tag", ignore_signed_tag):
         raise OptionError("require_signed_tag=True and ignore_signed_tag=True; then no signature counts")
+    if ARMOUR not in check.text("the key of git_signature", key) and not re.search(_SSH_KEY, key, re.MULTILINE):
+        raise OptionError(
+            f"the key of git_signature is {check.show(key)}; write the key, '{ARMOUR}...' or 'ssh-ed25519 AAAA...'"
+        )
     return GitSignature(
-        key=check.text("the key of git_signature", key),
+        key=key,
         reject_expired=check.flag("reject_expired", reject_expired),
         require_signed_tag=require_signed_tag,
         ignore_signed_tag=check.flag("ignore_signed_tag", ignore_signed_tag),
@@ -93,6 +101,8 @@ def git_op(
         raise OptionError(f"known_hosts and ssh_id are for ssh; {url!r} is fetched by {where.scheme}")
     if checksum is not None:
         attributes.set("git.checksum", _commit(checksum), "source.git.checksum")
+        if re.match(_HEX_SHA, ref) and not ref.startswith(checksum):
+            raise RefError(f"checksum is {checksum!r}, but ref is another commit, {ref!r}; leave one of them out")
     if not check.flag("submodules", submodules):
         attributes.set("git.skipsubmodules", "true", "source.git.skipsubmodules")
     if mtime is not None:
@@ -118,6 +128,8 @@ def git_op(
 
 def _ref(url: str, what: str, in_url: str, given: str | None) -> str:
     if given is None:
+        if what == "ref" and re.search(_NO_REF, in_url):
+            raise RefError(f"{url!r} has the ref {in_url!r}, {_REF_IS}")
         return in_url
     check.text(what, given)
     if in_url and in_url != given:
@@ -127,6 +139,10 @@ def _ref(url: str, what: str, in_url: str, given: str | None) -> str:
         raise OptionError(f"ref is {given!r}; no branch, tag or commit has a ':', write ref={ref!r}, subdir={subdir!r}")
     if re.search(r"\s", given) or given.startswith("-"):
         raise OptionError(f"{what} is {given!r}; it has no white space and does not begin with '-'")
+    if what == "ref" and re.search(_NO_REF, given):
+        raise OptionError(f"ref is {given!r}, {_REF_IS}")
+    if what == "subdir" and ".." in given.split("/"):
+        raise OptionError(f"subdir is {given!r}; it stays inside the repository, without '..'")
     return given
 
 

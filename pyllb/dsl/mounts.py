@@ -14,7 +14,7 @@ from pyllb.ir.mounts import BindMount, CacheMount, ContentCache, SecretMount, Sh
 from pyllb.ir.ops import Output
 
 _NOTHING = (None, None, None, None, None, False, "default", None)
-_MAX_ID = (1 << 32) - 1
+_MAX_ID = (1 << 32) - 2  # one more is -1 to chown, which changes nothing then
 _SHARING: tuple[Sharing, ...] = ("shared", "private", "locked")
 _CONTENT_CACHE: tuple[ContentCache, ...] = ("default", "on", "off")
 

@@ -17,7 +17,11 @@ from pyllb.ir.site import Site
 Differ = Literal["none", "metadata"]
 
 _DIFFERS: tuple[Differ, ...] = ("none", "metadata")
-_HTTP = r"https?://[^\s/?#]+(?:[/?#][^\s]*)?\Z"
+_HOST = r"\[[0-9A-Fa-f:.]+(?:%25[^\]]+)?\]|[^/?#@:\[\]\\^`{|}%]+"
+_HTTP = rf"https?://(?:[^/?#\[\]]*@)?(?:{_HOST})(?::([0-9]*))?(?:[/?#].*)?\Z"
+_NO_URL = r"[\s\x00-\x1f\x7f]|\A[^?#]*%(?![0-9A-Fa-f]{2})|#.*%(?![0-9A-Fa-f]{2})"  # a query may have any %
+_NO_HEADER = r"[\x00-\x08\x0a-\x1f\x7f]"
+ARMOUR = "-----BEGIN PGP "
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
 _MAX_ID = (1 << 31) - 1
 
@@ -75,7 +79,8 @@ def image_op(
     """A docker-image source. Mirrors client/llb Image."""
     if check.text("an image reference", ref, error=RefError) == "scratch":
         raise RefError("'scratch' is a Dockerfile's word for nothing and no image; write fs()")
-    name = str(parse_reference(ref))
+    parsed = parse_reference(ref)
+    name = str(parsed)
     mode = check.choice("resolve_mode", resolve_mode, RESOLVE_MODES)
     attributes = Attributes("source.image")
     if mode != "default":  # only "pull" is enforced by the daemon, so only it asks for the capability
@@ -86,7 +91,9 @@ def image_op(
         limit = check.integer("layer_limit", layer_limit, 1, _MAX_ID)
         attributes.set("image.layerlimit", str(limit), "source.image.layerlimit")
     if checksum is not None:
-        attributes.set("image.checksum", a_digest("checksum", checksum), "source.image.checksum")
+        if parsed.digest not in ("", a_digest("checksum", checksum)):
+            raise RefError(f"checksum is {checksum!r}, but {ref!r} has another digest; leave one of them out")
+        attributes.set("image.checksum", checksum, "source.image.checksum")
     source = ImageSource(name, mode, check.flag("resolve_digest", resolve_digest))
     return attributes.op("docker-image://" + name, constraints, site, image=source)
 
@@ -117,9 +124,9 @@ def local_op(
         if session is not None:
             raise OptionError("session and unique_id; what another session uploads has no id of this one's")
         attributes.set("local.unique", check.text("unique_id", unique_id), "source.local.unique")
-    included, excluded = _patterns("include", include), _patterns("exclude", exclude)
+    included, excluded = check.patterns("include", include), check.patterns("exclude", exclude)
     _set_list(attributes, "local.includepattern", included, "source.local.includepatterns")
-    _set_list(attributes, "local.followpaths", _patterns("follow", follow), "source.local.followpaths")
+    _set_list(attributes, "local.followpaths", check.patterns("follow", follow, root=True), "source.local.followpaths")
     _set_list(attributes, "local.excludepatterns", excluded, "source.local.excludepatterns")
     if shared_key is not None:
         attributes.set("local.sharedkeyhint", check.text("shared_key", shared_key), "source.local.sharedkeyhint")
@@ -128,7 +135,7 @@ def local_op(
         attributes.set("local.differ", check.choice("differ", differ, _DIFFERS), cap)
     elif not differ_required:
         raise OptionError("differ_required=False without differ; it is about what differ says")
-    exceptions = _patterns("metadata_except", metadata_except)
+    exceptions = check.patterns("metadata_except", metadata_except)
     if check.flag("metadata_only", metadata_only):
         attributes.set("local.metadatatransfer", "true", "source.local.metadatatransfer")
         _set_list(attributes, "local.metadatatransferexclude", exceptions, "")
@@ -163,18 +170,6 @@ def _written_in(place: str, site: Site) -> str:
     return "" if place.startswith("/") or filename.startswith("<") else filename
 
 
-def _patterns(what: str, value: Iterable[str]) -> tuple[str, ...]:
-    patterns = check.texts(what, value)
-    for pattern in patterns:
-        bare = pattern.removeprefix("!")
-        if bare.startswith("/"):
-            inside = bare.lstrip("/")
-            raise OptionError(f"a pattern of {what} is {pattern!r}; it is relative to the directory, {inside!r}")
-        if ".." in bare.split("/"):
-            raise OptionError(f"a pattern of {what} is {pattern!r}; it stays inside the directory, without '..'")
-    return patterns
-
-
 def _set_list(attributes: Attributes, name: str, items: tuple[str, ...], cap: str) -> None:
     if items:
         attributes.set(name, go_json(items), cap)
@@ -206,11 +201,10 @@ def http_op(
     pgp_signature: str | None,
 ) -> SourceOp:
     """An http source. Mirrors client/llb HTTP."""
-    if not re.match(_HTTP, check.text("the URL of http", url), re.IGNORECASE):
-        raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'")
+    _http_url(url)
     attributes = Attributes("source.http")
     if checksum is not None:
-        attributes.set("http.checksum", a_digest("checksum", checksum), "source.http.checksum")
+        attributes.set("http.checksum", _file_digest(checksum), "source.http.checksum")
     if filename is not None:
         attributes.set("http.filename", file_name(filename))
     file_attributes(attributes, mode, owner, "source.http.perm", "soruce.http.uidgid")  # upstream's spelling
@@ -222,9 +216,31 @@ def http_op(
     if (pgp_key is None) != (pgp_signature is None):
         raise OptionError("pgp_key and pgp_signature go together; one of them is missing")
     if pgp_key is not None and pgp_signature is not None:
-        attributes.set("http.sig.pubkey", check.text("pgp_key", pgp_key), "source.http.signatureverify")
-        attributes.set("http.sig.signature", check.text("pgp_signature", pgp_signature))
+        attributes.set("http.sig.pubkey", _armoured("pgp_key", pgp_key), "source.http.signatureverify")
+        attributes.set("http.sig.signature", _armoured("pgp_signature", pgp_signature))
     return attributes.op(url, constraints, site)
+
+
+def _http_url(url: str) -> None:
+    """Make sure of a URL that Go can parse, of a scheme that the daemon knows: it compares letter by letter."""
+    match = re.match(_HTTP, check.text("the URL of http", url))
+    port = match.group(1) or "80" if match else ""
+    if not match or re.search(_NO_URL, url) or int(port[:6]) > 65535:
+        raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'")
+
+
+def _file_digest(checksum: str) -> str:
+    digest = a_digest("checksum", checksum)
+    if not digest.startswith("sha256:"):
+        raise RefError(f"checksum is {digest!r}; the daemon takes the sha256 of a file, write that")
+    return digest
+
+
+def _armoured(what: str, value: str) -> str:
+    """An armoured PGP text."""
+    if ARMOUR not in check.text(what, value):
+        raise OptionError(f"{what} is {check.show(value)}; write the armoured text itself, '{ARMOUR}...'")
+    return value
 
 
 def file_attributes(
@@ -251,8 +267,8 @@ def file_name(filename: str) -> str:
 
 
 def _header(name: str, value: str) -> str:
-    if re.search(r"[\r\n]", check.text(name, value)):
-        raise OptionError(f"header {name} is {value!r}; it has no line breaks")
+    if re.search(_NO_HEADER, check.text(name, value)):
+        raise OptionError(f"header {name} is {value!r}; it has no line breaks or other control characters")
     return value
 
 

@@ -28,6 +28,7 @@ _ULIMITS = (
 _HOSTNAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?\Z"
 _HOSTNAME_MAX = 64  # the kernel's HOST_NAME_MAX
 _INT64 = (1 << 63) - 1
+_MAX_ID = (1 << 31) - 1  # of what runc takes as a user or a group
 _SHOWN = 60
 
 
@@ -179,11 +180,14 @@ def _describe(vertex: Vertex) -> str:
 def a_user(user: str | int) -> str:
     """A user as text: a name, a number, or either with a group."""
     if isinstance(user, int):
-        return str(check.integer("user", user, 0, (1 << 32) - 1))
+        return str(check.integer("user", user, 0, _MAX_ID))
     text = check.text("user", user)
     name, colon, group = text.partition(":")
     if not name or (colon and not group) or ":" in group or re.search(r"\s", text):
         raise OptionError(f"user is {text!r}; write a name, a number or 'user:group'")
+    for part in (name, group):
+        if re.match(r"[0-9]+\Z", part):
+            check.integer("user", int(part[:20]), 0, _MAX_ID)
     return text
 
 
@@ -207,8 +211,8 @@ def an_extra_host(host: str, ip: str) -> tuple[str, str]:
     """A host name and its address, spelled as Go's net.IP.String does."""
     from ipaddress import IPv6Address, ip_address  # here: few builds need it, and start-up is measured
 
-    if re.search(r"\s", check.text("the host of an extra host", host)):
-        raise OptionError(f"the host of an extra host is {host!r}; it has no white space")
+    if re.search(r"[\s#]", check.text("the host of an extra host", host)):
+        raise OptionError(f"the host of an extra host is {host!r}; it has no white space, and no '#'")
     try:
         address = ip_address(check.text(f"the address of {host!r}", ip))
     except ValueError as error:

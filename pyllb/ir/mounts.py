@@ -91,6 +91,10 @@ class SshMount(Shown):
     mode: int = 0o600
     optional: bool = False
 
+    def place(self, number: int) -> str:
+        """The path of the socket, this being the command's ssh mount of that number, from 0."""
+        return self.target or f"/run/buildkit/ssh_agent.{number}"
+
 
 Mount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount
 """What `run(mounts=...)` takes."""

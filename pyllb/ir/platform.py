@@ -58,9 +58,16 @@ class Platform(Value):
 
 
 def given_platform(platform: Platform) -> Platform:
-    """A platform that a user made, normalised. Raises OptionError when it has no architecture."""
+    """A platform that a user made, normalised. Raises OptionError without architecture, and for a part that is none."""
     if not platform.architecture:
         raise OptionError(f"platform is {platform!r}, which has no architecture; write Platform('linux', 'arm64'), say")
+    named = (platform.os, platform.architecture, platform.variant)
+    said = (platform.os_version, *platform.os_features) if isinstance(platform.os_features, list | tuple) else (None,)
+    fits = all(isinstance(part, str) and re.match(_PART, part or "-") for part in named)
+    if not fits or not all(isinstance(part, str) and part.isascii() and part.isprintable() for part in said):
+        raise OptionError(
+            f"platform is {platform!r}; its parts are letters, digits, '_', '.' and '-', as in 'linux/arm64'"
+        )
     return platform.normalized()
 
 

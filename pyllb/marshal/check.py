@@ -147,6 +147,8 @@ def _file(op: ops_pb2.Op) -> Iterator[str]:
                 yield f"has action {number} of the owner {owner.name!r}, on nothing that has names; write numbers"
             elif not 0 <= owner.input < inputs:
                 yield f"has action {number}, whose owner {owner.name!r} is looked up in {owner.input}; {_has(inputs)}"
+        if (at_root := _WHY_NOT_ROOT.get(action.WhichOneof("action") or "")) and _is_root(_made(action)):
+            yield f"has action {number}, which {at_root}"
         if action.output != EMPTY:
             outputs.append(action.output)
     if not outputs:
@@ -156,6 +158,22 @@ def _file(op: ops_pb2.Op) -> Iterator[str]:
     looped = first_loop([_read(action, inputs) for action in actions])
     if looped is not None:
         yield f"has action {looped}, which reads its own result"
+
+
+_WHY_NOT_ROOT = {
+    "mkfile": "writes a file at '/', which is a directory; give its path",
+    "symlink": "makes a link at '/', which is a directory; give its path",
+    "rm": "removes '/'; '/*' with wildcards is all that is in it",
+}
+
+
+def _made(action: ops_pb2.FileAction) -> str:
+    """The path that an action of one path is about."""
+    return action.mkfile.path or action.symlink.newpath or action.rm.path
+
+
+def _is_root(path: str) -> bool:
+    return not posixpath.normpath(f"/{path}").strip("/")
 
 
 def _named_owners(action: ops_pb2.FileAction) -> Iterator[ops_pb2.NamedUserOpt]:

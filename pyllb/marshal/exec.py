@@ -129,7 +129,7 @@ class ExecEncoder(Shown):
                         added.setdefault(name, value)
         env = overlay(env, tuple(added.items()))
         if op.ssh and all(name != "SSH_AUTH_SOCK" for name, _ in env):
-            env += (("SSH_AUTH_SOCK", _socket(op.ssh[0], 0)),)
+            env += (("SSH_AUTH_SOCK", op.ssh[0].place(0)),)
         return self._env(env)
 
     def _placed(self, op: ExecOp, inputs: Inputs) -> tuple[list[bytes], bool]:
@@ -227,7 +227,7 @@ def _secret(secret: SecretMount) -> bytes:
 
 
 def _ssh(ssh: SshMount, index: int) -> bytes:
-    target = text(b"\x1a", _socket(ssh, index))
+    target = text(b"\x1a", ssh.place(index))
     return message(b"\x12", _EMPTY + target + _SSH + message(b"\xb2\x01", _access(ssh)))
 
 
@@ -239,10 +239,6 @@ def _access(mount: SecretMount | SshMount) -> bytes:
         + integer(b"\x20", mount.mode)
         + flag(b"\x28", mount.optional)
     )
-
-
-def _socket(ssh: SshMount, index: int) -> str:
-    return ssh.target or f"/run/buildkit/ssh_agent.{index}"
 
 
 def _secret_env(secret: SecretMount) -> bytes:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import MappingProxyType
 from urllib.parse import unquote_plus
 
+from pyllb.pattern import BadPattern
 from pyllb.rpc.status import Code, RpcError
 from pyllb.session.call import Call, Handler
-from pyllb.session.fssync.match import BadPattern
 from pyllb.session.fssync.sender import send
 from pyllb.session.fssync.walk import Filter
 

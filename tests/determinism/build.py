@@ -161,7 +161,7 @@ def _ops(base: FS) -> FS:
         pyllb.mkfile("/f/g", b"\0\xff", created=5),
         pyllb.rm("/h", allow_wildcard=True),
         pyllb.symlink("/f/g", "/i"),
-        pyllb.copy(pyllb.chain(base, pyllb.mkdir("/j")), "/j", "/k", mode="u+x", include=["a"], required=["b"]),
+        pyllb.copy(pyllb.chain(base, pyllb.mkdir("/j")), "/j", "/k", mode="u+x", include=["a"], required=["/b"]),
     )
     handed, on = pyllb.passthrough(files, base.run("x"), id="both", outputs=[0, 1])
     built = base.mkfile("/llb.pb", "no").solve_definition("llb.pb")

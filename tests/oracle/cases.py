@@ -11,6 +11,7 @@ Fields = dict[str, Any]
 
 SHA = "sha256:" + "ab" * 32
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
+PGP = ("-----BEGIN PGP PUBLIC KEY BLOCK-----", "-----BEGIN PGP SIGNATURE-----")
 GOLANG: Fields = {
     "architecture": "amd64",
     "os": "linux",
@@ -223,7 +224,7 @@ SOURCES = [
         "oci layout blob options",
         {"op": "oci_layout_blob", "ref": f"a/app@{SHA}", "store": "s", "session": "x", "filename": "f", "mode": 1},
     ),
-    program("http signed", {"op": "http", "url": "http://example.com/a", "pgp": ["key", "signature"]}),
+    program("http signed", {"op": "http", "url": "http://example.com/a", "pgp": list(PGP)}),
 ]
 
 STATES = [
@@ -477,8 +478,8 @@ EXECS = [
                 "memory": 1 << 30,
                 "memory_swap": -1,
                 "cpu_shares": 2,
-                "cpu_period": 3,
-                "cpu_quota": 4,
+                "cpu_period": 3000,
+                "cpu_quota": 4000,
                 "cpuset_cpus": "0-1",
                 "cpuset_mems": "0",
             },
@@ -540,7 +541,7 @@ CALLS = [
     program(
         "constraints of all and of one",
         image(filters=["c"]),
-        run(0, export_cache=True, group={"id": "h", "name": "H"}, resources={"cpu_shares": 1}, name="n"),
+        run(0, export_cache=True, group={"id": "h", "name": "H"}, resources={"cpu_shares": 2}, name="n"),
         {"op": "requires", "on": 1, "states": [0], "key": "k"},
         every=EVERY,
     ),
@@ -631,7 +632,7 @@ FILES = [
                 allow_empty_wildcard=True,
                 include=["a", "b"],
                 exclude=["c"],
-                required=["d"],
+                required=["/d"],
                 always_replace=True,
             ),
         ),

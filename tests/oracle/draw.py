@@ -11,6 +11,7 @@ from tests.oracle import Program
 from tests.oracle.cases import (
     COMMIT,
     GOLANG,
+    PGP,
     SHA,
     WINDOWS,
     bind,
@@ -165,7 +166,7 @@ def _http(drawing: Drawing) -> Fields:
         auth_secret="s",
         accept="a",
         user_agent="u",
-        pgp=["key", "signature"],
+        pgp=list(PGP),
     )
     return {"op": "http", "url": drawing.pick("https://example.com/a", "http://example.com/b?c=d"), **options}
 
@@ -239,7 +240,7 @@ def _run(drawing: Drawing) -> Fields:
 
 
 def _processors(drawing: Drawing) -> Fields:
-    return {"cpu_quota": 7, **drawing.some(cpu_period=9, cpuset_cpus="0", cpuset_mems="0-1")}
+    return {"cpu_quota": 7000, **drawing.some(cpu_period=9000, cpuset_cpus="0", cpuset_mems="0-1")}
 
 
 def _mounts(drawing: Drawing) -> list[Fields]:
@@ -302,7 +303,7 @@ def _action(drawing: Drawing, depth: int) -> Fields:
         case "rm":
             return {"kind": "rm", "path": path, **drawing.some(allow_not_found=True, wildcard=True)}
     flags = ("follow_symlinks", "contents_only", "unpack", "create_dest", "wildcard", "always_replace")
-    options = drawing.some(**dict.fromkeys(flags, True), include=["i"], exclude=["e", "f"], required=["r"])
+    options = drawing.some(**dict.fromkeys(flags, True), include=["i"], exclude=["e", "f"], required=["/r"])
     if options.get("wildcard"):
         options |= drawing.some(allow_empty_wildcard=True)
     options |= drawing.pick({}, {"mode": drawing.pick(0, 0o755)}, {"mode_str": "u+x"})

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 
 import attrs
 
-from pyllb.session.fssync.match import BadPattern, Pattern, clean
+from pyllb.pattern import BadPattern, Pattern, clean
 
 _MAX_LINKS = 40  # on one path, as the kernel has it: a link into itself grows its rest without end
 

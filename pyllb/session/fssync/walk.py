@@ -14,9 +14,9 @@ from enum import Enum
 
 import attrs
 
+from pyllb.pattern import MatchInfo, PatternMatcher
 from pyllb.session.fssync.folders import DIR_FLAGS, MAX_OPEN
 from pyllb.session.fssync.follow import dedupe, follow_links
-from pyllb.session.fssync.match import MatchInfo, PatternMatcher
 from pyllb.session.fssync.stat import Stat, go_mode, read_xattrs
 
 _GONE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)

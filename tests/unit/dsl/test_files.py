@@ -46,7 +46,7 @@ def test_the_methods_are_one_action_each() -> None:
         BASE.mkfile("/a", b"\xff", mode=0o600, owner=5),
         BASE.symlink("a", "/b", owner="root:root"),
         BASE.rm("/a*", allow_not_found=True, allow_wildcard=True),
-        BASE.copy(SRC, "a", "b", mode="u+x,go-w", include=["*"], exclude=["x"], required=["y"], wildcard=True),
+        BASE.copy(SRC, "a", "b", mode="u+x,go-w", include=["*"], exclude=["x"], required=["/y"], wildcard=True),
     ]
 
     mkdir, mkfile, symlink, rm, copied = [_op(state).actions[0] for state in states]
@@ -59,7 +59,7 @@ def test_the_methods_are_one_action_each() -> None:
     assert isinstance(rm, Rm)
     assert (rm.path, rm.allow_not_found, rm.allow_wildcard) == ("/a*", True, True)
     assert isinstance(copied, Copy)
-    assert (copied.mode, copied.include, copied.exclude, copied.required) == ("u+x,go-w", ("*",), ("x",), ("y",))
+    assert (copied.mode, copied.include, copied.exclude, copied.required) == ("u+x,go-w", ("*",), ("x",), ("/y",))
     assert (copied.src, copied.dest, copied.wildcard) == ("a", "b", True)
 
 

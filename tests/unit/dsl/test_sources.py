@@ -14,6 +14,8 @@ from pyllb.errors import OptionError
 from pyllb.ir.ops import LocalDir, SourceOp
 from pyllb.ir.platform import Platform
 
+KEY = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n..."
+SIGNATURE = "-----BEGIN PGP SIGNATURE-----\n..."
 SHA = "sha256:" + "a" * 64
 COMMIT = "b" * 40
 AUTH = {"git.authtokensecret": "GIT_AUTH_TOKEN", "git.authheadersecret": "GIT_AUTH_HEADER"}
@@ -107,21 +109,21 @@ def _op(state: FS) -> SourceOp:
         ),
         (
             pyllb.git(
-                "https://host/n", signature=pyllb.git_signature("KEY", reject_expired=True, require_signed_tag=True)
+                "https://host/n", signature=pyllb.git_signature(KEY, reject_expired=True, require_signed_tag=True)
             ),
             "git://host/n",
             {
                 **GIT,
-                "git.sig.pubkey": "KEY",
+                "git.sig.pubkey": KEY,
                 "git.sig.rejectexpired": "true",
                 "git.sig.requiresignedtag": "true",
             },
             ("source.git.fullurl", "source.git.signatureverify"),
         ),
         (
-            pyllb.git("https://host/n", signature=pyllb.git_signature("KEY", ignore_signed_tag=True)),
+            pyllb.git("https://host/n", signature=pyllb.git_signature(KEY, ignore_signed_tag=True)),
             "git://host/n",
-            {**GIT, "git.sig.pubkey": "KEY", "git.sig.ignoresignedtag": "true"},
+            {**GIT, "git.sig.pubkey": KEY, "git.sig.ignoresignedtag": "true"},
             ("source.git.fullurl", "source.git.signatureverify"),
         ),
         (pyllb.oci_layout(f"a/b@{SHA}"), f"oci-layout://a/b@{SHA}", {}, ()),
@@ -160,8 +162,8 @@ def _op(state: FS) -> SourceOp:
                 auth_secret="s",
                 accept="x/y",
                 user_agent="me",
-                pgp_key="k",
-                pgp_signature="g",
+                pgp_key=KEY,
+                pgp_signature=SIGNATURE,
             ),
             "http://a/b?c#d",
             {
@@ -173,8 +175,8 @@ def _op(state: FS) -> SourceOp:
                 "http.authheadersecret": "s",
                 "http.header.accept": "x/y",
                 "http.header.user-agent": "me",
-                "http.sig.pubkey": "k",
-                "http.sig.signature": "g",
+                "http.sig.pubkey": KEY,
+                "http.sig.signature": SIGNATURE,
             },
             (
                 "source.http.checksum",
@@ -376,4 +378,4 @@ def test_a_local_source_of_another_session_has_no_directory_here() -> None:
 
 
 def test_a_signature_shows_no_key() -> None:
-    assert "KEY" not in repr(pyllb.git_signature("KEY"))
+    assert KEY not in repr(pyllb.git_signature(KEY))

@@ -72,6 +72,10 @@ def named(user: int, group: int) -> ops_pb2.ChownOpt:
     return ops_pb2.ChownOpt(user=names[0], group=names[1])
 
 
+def by_id(user: int) -> ops_pb2.ChownOpt:
+    return ops_pb2.ChownOpt(user=ops_pb2.UserOpt(byID=user))
+
+
 def passed(**fields: object) -> bytes:
     return on_source(lambda op: op.passthrough.CopyFrom(ops_pb2.PassthroughOp(**fields)))  # type: ignore[arg-type]  # fields of any kind, by name
 
@@ -151,6 +155,9 @@ WRONG = [
         ),
         "action 1, whose owner 'ada' is looked up in 2; it has",
     ),
+    (filed(action(0, -1, 0, mkfile=ops_pb2.FileActionMkFile(path="/a/.."))), "action 0, which writes a file at '/'"),
+    (filed(action(0, -1, 0, symlink=ops_pb2.FileActionSymlink(oldpath="a"))), "action 0, which makes a link at '/'"),
+    (filed(action(0, -1, 0, rm=ops_pb2.FileActionRm(path="/", allowWildcard=True))), "action 0, which removes '/'"),
     (merged(0, 0), r"merges 2 filesystem\(s\); it has 1 input\(s\)"),
     (merged(1), "merges input 1"),
     (sides(lower=LOWER), "lacks its lower or its upper side"),
@@ -200,7 +207,7 @@ TAKEN = {
     "actions on nothing": filed(action(-1, -1, -1, mkdir=MKDIR), action(0, -1, 0, mkfile=MKFILE), inputs=0),
     "an owner of another input, and one by number": filed(
         action(0, -1, -1, mkdir=ops_pb2.FileActionMkDir(path="/foo/bar", owner=named(1, 1))),
-        action(2, -1, 0, mkfile=ops_pb2.FileActionMkFile(owner=ops_pb2.ChownOpt(user=ops_pb2.UserOpt(byID=100)))),
+        action(2, -1, 0, mkfile=ops_pb2.FileActionMkFile(path="/a", owner=by_id(100))),
         inputs=2,
     ),
     "owners of two inputs": filed(action(1, 0, 0, copy=ops_pb2.FileActionCopy(owner=named(0, 1))), inputs=2),
@@ -261,6 +268,22 @@ def test_what_the_dsl_lets_through_and_no_daemon_takes_is_told_at_the_users_line
     with pytest.raises(DefinitionError, match="has a read-only root of nothing") as caught:
         pyllb.dump(node.mount("/out")).check()
     assert "readonly_root=True" in caught.value.sources[0].excerpt(0)
+
+
+@pytest.mark.parametrize(
+    ("node", "says"),
+    [
+        (pyllb.image("a").mkfile("/", "x"), "writes a file at '/'"),
+        (pyllb.image("a").mkfile(".", "x"), "writes a file at '/'"),
+        (pyllb.image("a").symlink("a", "//"), "makes a link at '/'"),
+        (pyllb.image("a").dir("/b").rm(".."), "removes '/'"),
+    ],
+)
+def test_what_is_done_to_the_root_alone_is_told_at_the_users_line(node: pyllb.FS, says: str) -> None:
+    """Where a relative path leads is known when the image's config is."""
+    with pytest.raises(DefinitionError, match=says) as caught:
+        pyllb.dump(node).check()
+    assert caught.value.sources[0].filename == __file__
 
 
 def test_a_wrong_op_is_told_at_the_users_line() -> None:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from pyllb.session.fssync.match import BadPattern, PatternMatcher, clean
+from pyllb.pattern import BadPattern, PatternMatcher, clean
 from tests.unit.fssync.ends import ask
 
 MATCHES = [

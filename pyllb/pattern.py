@@ -29,10 +29,11 @@ _ANCHORS = {"A": r"\A", "z": r"\Z", "b": r"(?a:\b)", "B": r"(?a:\B)"}
 
 
 class BadPattern(ValueError):
-    """A pattern that cannot be read; the message names it."""
+    """A pattern that cannot be read; the message names it. why: what is wrong with it."""
 
     def __init__(self, pattern: str, why: str) -> None:
         super().__init__(f"bad pattern {pattern!r}: {why}")
+        self.why = why
 
 
 def clean(path: str) -> str:
@@ -200,7 +201,7 @@ def _check_class_char(pattern: str, at: int) -> int:
         raise BadPattern(pattern, f"{pattern[at]!r} in [...] must be escaped with a backslash")
     at += 2 if pattern[at : at + 1] == "\\" else 1
     if at >= len(pattern):
-        raise BadPattern(pattern, "[ is never closed")
+        raise BadPattern(pattern, r"[ is never closed; write \[ for the letter itself")
     return at
 
 
@@ -211,7 +212,7 @@ def _parse_all(texts: Iterable[str]) -> Iterator[Pattern]:
             continue
         text = clean(text)
         if text == "!":
-            raise BadPattern(given, "nothing follows the !")
+            raise BadPattern(given, "nothing follows the !; write what it takes back")
         yield Pattern.parse(text.removeprefix("!"), exclusion=text.startswith("!"))
 
 
