@@ -263,4 +263,6 @@ def find_address(addr: str | None = None) -> Address:
 
     Raises UsageError and NotThereYet for what is no address, NoDaemonError when there is none.
     """
+    if addr is not None and not isinstance(addr, str):
+        raise UsageError(f"{addr!r} is not a daemon's address; write a str, such as 'unix:///run/buildkitd.sock'")
     return parse_address(require(addr))

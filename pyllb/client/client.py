@@ -17,9 +17,10 @@ from pyllb.client.options import Options, Platforms, Reading, read_options
 from pyllb.client.result import Result, together
 from pyllb.client.sink import Sink, closed
 from pyllb.client.specs.cache import Caches
+from pyllb.client.specs.fields import has_utf8, one_or_many
 from pyllb.client.specs.output import Outputs
 from pyllb.client.task import Cancellation, Task
-from pyllb.errors import ConnectError, OptionError, PyllbError, UsageError, near
+from pyllb.errors import ConnectError, OptionError, PyllbError, RefError, UsageError, near
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import RESOLVE_MODES, Node
 from pyllb.ir.platform import Platform
@@ -103,6 +104,7 @@ class Client:
         tls: Tls | None = None,
         docker_config: str | os.PathLike[str] | None = None,
     ) -> None:
+        _check_settings(tls, docker_config)
         address = addr if isinstance(addr, Address) else find_address(addr)
         self.address = address if tls is None else attrs.evolve(address, tls=tls)
         self._docker_config = docker_config
@@ -342,6 +344,8 @@ class Client:
         ref, mode: as in `FS.image`, whose resolve_mode is mode. platform: None is linux on this machine's
         architecture. Raises RefError and OptionError, ResolveError when the image cannot be had.
         """
+        if not isinstance(ref, str):
+            raise RefError(f"ref is {ref!r}; write the name of an image, 'golang:1.25' say")
         if mode not in RESOLVE_MODES:
             known = ", ".join(map(repr, RESOLVE_MODES))
             raise OptionError(f"mode is {mode!r}; it is one of {known}{near(mode, RESOLVE_MODES)}")
@@ -403,8 +407,25 @@ class Client:
             return tuple(map(usage_of, connection.all(f"{_CONTROL}Prune", request, control_pb2.UsageRecord)))
 
 
+def _check_settings(tls: object, docker_config: object) -> None:
+    """Make sure of what a client is told beside its address. Raises UsageError."""
+    if tls is not None:
+        from pyllb.client.tls import Tls  # here: most have none, and start-up is measured
+
+        if not isinstance(tls, Tls):
+            raise UsageError(f"tls: {tls!r} is none; write Tls(ca='ca.pem', ...)")
+    if docker_config is not None and not isinstance(docker_config, str | os.PathLike):
+        raise UsageError(f"docker_config: {docker_config!r} is not a directory; write a str or a Path")
+
+
 def _texts(filters: Iterable[str]) -> list[str]:
-    return [filters] if isinstance(filters, str) else list(filters)
+    """Filters as the daemon takes them. Raises UsageError."""
+    texts = []
+    for text in one_or_many("filters", filters, str):
+        if not isinstance(text, str) or not has_utf8(text):
+            raise UsageError(f"filters: {text!r} is none; write 'type==exec.cachemount', say")
+        texts.append(text)
+    return texts
 
 
 def named(target: Targets) -> dict[str, Node]:

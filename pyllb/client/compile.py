@@ -78,6 +78,7 @@ def compile_node(
     """As dump, with what stands beside the definition: the local sources, the image config and its annotations."""
     check_node("dump", node)
     _check_options(resolver, local_unique_id, constraints)
+    _check_flags(source_map, sets_default_path)
     steps = lower(
         node,
         platform=as_platform(platform),
@@ -90,11 +91,18 @@ def compile_node(
     try:
         wanted = next(steps)
         while resolver is not None:
-            wanted = steps.send(resolver(wanted))
+            wanted = steps.send(_answers(resolver, wanted))
         raise AssertionError("lowering asks for images only when it may")
     except StopIteration as done:
         lowered: Lowered = done.value
         return lowered
+
+
+def _answers(resolver: Resolver, wanted: frozenset[ResolveImage]) -> Mapping[ResolveImage, ResolvedImage | PyllbError]:
+    answers = resolver(wanted)
+    if not isinstance(answers, Mapping):
+        raise OptionError(f"resolver returned {_show(answers)}; let it return a mapping of each image to its config")
+    return answers
 
 
 def check_node(what: str, value: object) -> None:
@@ -111,6 +119,13 @@ def _check_options(resolver: object, local_unique_id: object, constraints: objec
         raise OptionError(f"local_unique_id is {_show(local_unique_id)}; write a str, or None for a fixed one")
     if constraints is not None and not isinstance(constraints, Constraints):
         raise OptionError(f"constraints is {_show(constraints)}; write constraints(name='n', ...)")
+
+
+def _check_flags(source_map: object, sets_default_path: object) -> None:
+    if not isinstance(source_map, bool):
+        raise OptionError(f"source_map is {_show(source_map)}; write True or False")
+    if sets_default_path is not None and not isinstance(sets_default_path, bool):
+        raise OptionError(f"sets_default_path is {_show(sets_default_path)}; write True, False or None")
 
 
 def _show(value: object) -> str:

@@ -122,12 +122,18 @@ def read_options(
         secrets=_secrets(secrets),
         ssh=_ssh(ssh),
         allow=parse_allow(allow),
-        no_cache=no_cache,
+        no_cache=_flag("no_cache", no_cache),
         local=_directories("local", local),
         oci_layouts=_layouts(oci_layouts),
         docker_config=_directory(docker_config),
         sink=progress,
     )
+
+
+def _flag(option: str, given: object) -> bool:
+    if not isinstance(given, bool):
+        raise UsageError(f"{option}: {given!r} is neither True nor False")
+    return given
 
 
 def _secrets(specs: SecretSpecs) -> dict[str, SecretSource]:

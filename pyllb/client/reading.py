@@ -10,6 +10,7 @@ import attrs
 
 from pyllb._pb import gateway_pb2, stat_pb2
 from pyllb.client.gateway import Bridge
+from pyllb.client.specs.fields import has_utf8
 from pyllb.errors import UsageError
 from pyllb.session.fssync.stat import st_mode
 from pyllb.value import Shown, Value
@@ -18,6 +19,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 # Of a file at once: an answer is a message, which may have 16 MiB.
 _PIECE = 8 << 20
+_MAX_SIZE = (1 << 62) - 1  # an offset and a length together are still an int64
 
 
 @attrs.frozen(eq=False, repr=False, kw_only=True)
@@ -39,12 +41,17 @@ class FileStat(Value):
 
 
 def _a_path(instance: object, field: attrs.Attribute[str], value: object) -> None:
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value or "\0" in value or not has_utf8(value):
         raise UsageError(f"path: {value!r} is none; write one from the root, such as '/etc/os-release'")
 
 
+def _a_pattern(instance: object, field: attrs.Attribute[str], value: object) -> None:
+    if not isinstance(value, str) or not has_utf8(value):
+        raise UsageError(f"pattern: {value!r} is none; write '*.so', say, or '' for all")
+
+
 def _a_size(instance: object, field: attrs.Attribute[int], value: object) -> None:
-    if value is not None and (not isinstance(value, int) or value < 0):
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _MAX_SIZE:
         raise UsageError(f"{field.name}: {value!r} is no number of bytes")
 
 
@@ -61,7 +68,7 @@ class ReadFile(Shown):
 
     path: str = attrs.field(validator=_a_path)
     offset: int = attrs.field(validator=_a_size)
-    length: int | None = attrs.field(validator=_a_size)
+    length: int | None = attrs.field(validator=attrs.validators.optional(_a_size))
 
     def __call__(self, bridge: Bridge, ref: str) -> bytes:
         parts: list[bytes] = []
@@ -81,7 +88,7 @@ class ReadDir(Shown):
     """What a directory holds. pattern: of the names, as in Go's path.Match; "" is all."""
 
     path: str = attrs.field(validator=_a_path)
-    pattern: str
+    pattern: str = attrs.field(validator=_a_pattern)
 
     def __call__(self, bridge: Bridge, ref: str) -> tuple[FileStat, ...]:
         request = gateway_pb2.ReadDirRequest(Ref=ref, DirPath=self.path, IncludePattern=self.pattern)

@@ -235,8 +235,7 @@ def find_mount(exec: ExecOp | None, target: str) -> BindMount:
 
 def exit_codes(codes: Sequence[int]) -> tuple[int, ...]:
     """Exit codes that are no failure."""
-    if isinstance(codes, str | int) or not isinstance(codes, Iterable):
-        raise OptionError(f"ok_codes is {check.show(codes)}; write a list of numbers, [0, 1] say")
+    check.ordered("ok_codes", codes, "a list of numbers, [0, 1] say")
     found = tuple(check.integer("an exit code of ok_codes", code, 0, _MAX_CODE) for code in codes)
     if not found:
         raise OptionError("ok_codes is empty, which says nothing; leave it out for 0 alone")

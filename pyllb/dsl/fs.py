@@ -112,7 +112,7 @@ class FS(Started):
             ssh=ssh,
             ok_codes=None if ok_codes is None else exec.exit_codes(ok_codes),
             proxy=None if proxy is None else exec.a_proxy(proxy),
-            devices=exec.cdi_devices(devices) if devices else (),
+            devices=() if devices == () else exec.cdi_devices(devices),
             constraints=options,
             site=here(),
         )

@@ -130,10 +130,9 @@ def _outputs(outputs: Iterable[int] | None, filesystems: tuple[FS, ...]) -> tupl
         raise OptionError("passthrough has no filesystems; write at least one")
     if outputs is None:
         places = tuple(range(count))
-    elif isinstance(outputs, Iterable):
-        places = tuple(check.integer("an output of passthrough", place, 0, count - 1) for place in outputs)
     else:
-        raise OptionError(f"outputs is {check.show(outputs)}; write a list of places, [0] say")
+        check.ordered("outputs", outputs, "a list of places, [0] say")
+        places = tuple(check.integer("an output of passthrough", place, 0, count - 1) for place in outputs)
     if not places or list(places) != sorted(set(places)):
         raise OptionError(f"the outputs of passthrough are {places}; write at least one, each once, in order")
     for place in places:

@@ -133,7 +133,7 @@ def local_op(
     if differ is not None:
         cap = "source.local.differ" if check.flag("differ_required", differ_required) else ""
         attributes.set("local.differ", check.choice("differ", differ, _DIFFERS), cap)
-    elif not differ_required:
+    elif not check.flag("differ_required", differ_required):
         raise OptionError("differ_required=False without differ; it is about what differ says")
     exceptions = check.patterns("metadata_except", metadata_except)
     if check.flag("metadata_only", metadata_only):

@@ -212,7 +212,7 @@ class Definition(Value):
 
     def vertex(self, digest: str) -> DefinitionVertex:
         """The op of a digest. Raises DefinitionError when there is none."""
-        found = self._vertices().get(digest)
+        found = self._vertices().get(digest) if isinstance(digest, str) else None
         if found is None:
             raise DefinitionError(f"no op {digest!r} in the definition; its result is {self.digest or 'scratch'}")
         return found
@@ -353,9 +353,11 @@ class Definition(Value):
         return tree(ops, self.source)
 
     def diff(self, after: Definition) -> DefinitionDiff:
-        """What another definition does otherwise, in words; source maps are not compared."""
+        """What another definition does otherwise, in words; source maps are not compared. Raises DefinitionError."""
         from pyllb.marshal.diff import diff
 
+        if not isinstance(after, Definition):
+            raise DefinitionError(f"diff is given {after!r}; write another definition, dump(fs) say")
         return diff(self, after)
 
     def raw_metadata(self, digest: str) -> ops_pb2.OpMetadata:

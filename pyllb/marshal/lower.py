@@ -160,6 +160,8 @@ def _resolved(
             raise GraphError(f"nobody resolved the config of {image.identifier!r}")
         if isinstance(answer, PyllbError):
             raise answer
+        if not isinstance(answer, ResolvedImage):
+            raise GraphError(f"the config of {image.identifier!r} is {answer!r}; a resolver gives a ResolvedImage")
         pin = _pinned(image, answer) if image.image is not None and image.image.pin else ""
         return ImageConfig.parse(answer.config), pin
     except PyllbError as error:

@@ -50,8 +50,8 @@ class FileSecret(Value):
         """Raises UsageError when the file is missing, a directory, or too large."""
         try:
             found = self.path.stat()
-        except OSError as error:
-            raise UsageError(f"{str(self.path)!r} cannot be read: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a NUL in it
+            raise UsageError(f"{str(self.path)!r} cannot be read: {getattr(error, 'strerror', error)}") from error
         if stat.S_ISDIR(found.st_mode):
             raise UsageError(f"{str(self.path)!r} is a directory, not a file")
         if not os.access(self.path, os.R_OK, effective_ids=os.access in os.supports_effective_ids):

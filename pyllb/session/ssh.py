@@ -46,8 +46,9 @@ class SshAgent(Value):
             raise UsageError("SSH_AUTH_SOCK is not set: start an ssh agent, or name its socket")
         try:
             mode = path.stat().st_mode
-        except OSError as error:
-            raise UsageError(f"{str(path)!r} cannot be used as an ssh agent: {error.strerror}") from error
+        except (OSError, ValueError) as error:  # a NUL in it
+            why = getattr(error, "strerror", error)
+            raise UsageError(f"{str(path)!r} cannot be used as an ssh agent: {why}") from error
         if stat.S_ISREG(mode):
             raise NotThereYet(f"{str(path)!r} is a file: key files are not there yet, add the key with ssh-add")
         if not stat.S_ISSOCK(mode):

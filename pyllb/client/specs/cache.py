@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 import attrs
 
-from pyllb.client.specs.fields import one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import check_attributes, one_or_many, parse_bool, parse_fields
 from pyllb.client.specs.output import IMAGES, Export
-from pyllb.errors import NotThereYet, UsageError, near
+from pyllb.errors import NotThereYet, RefError, UsageError, near
+from pyllb.ir.reference import parse_reference
 from pyllb.value import Value
 
 _EXAMPLE = "'type=registry,ref=registry/app:cache', 'registry/app:cache', 'inline' or 'max'"
@@ -47,9 +48,12 @@ class CacheSpec(Value):
             raise NotThereYet(f"the build cache of type={self.type}; {', '.join(_TYPES)} are there")
         if self.type not in _TYPES:
             raise UsageError(f"{self.type!r} is not a build cache; write it as {_EXAMPLE}{near(self.type, _TYPES)}")
+        check_attributes("build cache", self.attributes)
         attributes = dict(self.attributes)
         if self.type == "registry" and not attributes.get("ref"):
             raise UsageError("a build cache of type=registry needs ref=REGISTRY/NAME:TAG")
+        if self.type == "registry":
+            _check_ref(attributes["ref"])
         if attributes.get("mode", "min") not in ("min", "max"):
             raise UsageError(f"mode={attributes['mode']!r} of a build cache is neither min nor max")
         for name in (
@@ -165,6 +169,13 @@ def _beside(option: str, images: list[Export]) -> str:
     name = _image(option, images).partition("@")[0]
     head, slash, last = name.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}:{_TAG}"
+
+
+def _check_ref(ref: str) -> None:
+    try:
+        parse_reference(ref)
+    except RefError as error:
+        raise UsageError(f"ref={ref} of a build cache: {error.message}") from None
 
 
 def _check_reference(option: str, text: str) -> None:

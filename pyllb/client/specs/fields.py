@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from io import IOBase
 
-from pyllb.errors import UsageError
+from pyllb.errors import UsageError, near
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
@@ -55,6 +55,33 @@ def parse_bool(option: str, key: str, value: str) -> bool:
     if value in _FALSE:
         return False
     raise UsageError(f"{option}: {key}={value!r} is not a truth value; write true or false")
+
+
+_COMPRESSIONS = ("uncompressed", "gzip", "estargz", "zstd")
+_NUMBERS = ("compression-level", "source-date-epoch")
+_PLACES = ("dest", "src")  # of this side: a file name need not be UTF-8
+
+
+def has_utf8(text: str) -> bool:
+    """Whether text can be encoded. Asked first, because the error of encode() holds the whole text."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -> None:
+    """Make sure of attributes that go to the daemon: text, and what it reads in the same way everywhere.
+
+    Raises UsageError. Mirrors compression.ParseAttributes and epoch.ParseExporterAttrs (BuildKit 0.33.1).
+    """
+    for name, value in attributes:
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise UsageError(f"{option}: {name!r}: {value!r} is not an attribute and its value, which are text")
+        if "\0" in value or (name not in _PLACES and not has_utf8(name + value)):
+            raise UsageError(f"{option}: {name}={value!r} has a character that no text for the daemon has")
+        if name == "compression" and value not in _COMPRESSIONS:
+            known = ", ".join(_COMPRESSIONS)
+            raise UsageError(f"{option}: compression={value!r} is none of {known}{near(value, _COMPRESSIONS)}")
+        if name in _NUMBERS and value and not re.match(r"[+-]?[0-9]{1,18}\Z", value):
+            raise UsageError(f"{option}: {name}={value!r} is not a whole number")
 
 
 def one_or_many(option: str, value: object, single: type | tuple[type, ...]) -> list[object]:

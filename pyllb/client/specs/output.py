@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.client.specs.fields import one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import check_attributes, one_or_many, parse_bool, parse_fields
 from pyllb.errors import NotThereYet, RefError, UsageError, near
 from pyllb.ir.reference import parse_reference
 from pyllb.value import Value
@@ -55,10 +55,13 @@ class Export(Value):
             raise UsageError(
                 f"{_OPTION}: {self.type!r} is not an exporter; there are {', '.join(_TYPES)}{near(self.type, _TYPES)}"
             )
+        check_attributes(_OPTION, self.attributes)
         self._check_dest()
         self._check_attributes()
 
     def _check_dest(self) -> None:
+        if self.dest is not None and "\0" in os.fsdecode(self.dest):
+            raise UsageError(f"{_OPTION}: dest={os.fspath(self.dest)!r} has a NUL character, which no path has")
         if self.type == "local" and not self.dest:
             raise UsageError(f"{_OPTION}: type=local needs a directory; write type=local,dest=DIRECTORY")
         if self.type == "local" and self.dest == "-":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import attrs
 
-from pyllb.client.specs.fields import one_or_many, parse_fields
+from pyllb.client.specs.fields import has_utf8, one_or_many, parse_fields
 from pyllb.errors import UsageError, near
 from pyllb.session.secrets import CallableSecret, EnvSecret, FileSecret, SecretSource, ValueSecret
 from pyllb.value import Value
@@ -47,14 +47,9 @@ def _id(id: object) -> str:
     raise UsageError(f"secrets: {id!r} is not an id; give the name that secret() in the build has")
 
 
-def _has_utf8(text: str) -> bool:
-    """Whether text can be encoded. Asked first, because the error of encode() holds the whole text."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _of(id: str, given: object) -> SecretSource:
     if isinstance(given, str):
-        if not _has_utf8(given):
+        if not has_utf8(given):
             raise UsageError(f"secrets: the text of {id!r} has characters that UTF-8 has not; give bytes")
         return ValueSecret(given.encode())
     if isinstance(given, bytes):

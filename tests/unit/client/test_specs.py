@@ -20,7 +20,7 @@ from pyllb.client.specs.fields import parse_bool, parse_fields
 from pyllb.client.specs.output import Export, check_annotations, check_place, parse_exports, target_of
 from pyllb.client.specs.secret import parse_secrets
 from pyllb.client.specs.ssh import parse_ssh
-from pyllb.errors import NotThereYet, UsageError
+from pyllb.errors import NotThereYet, RefError, UsageError
 from pyllb.session.filesend import FileTarget, LocalTarget
 from pyllb.session.secrets import EnvSecret, FileSecret, ValueSecret
 from pyllb.session.ssh import SshAgent
@@ -370,6 +370,17 @@ def test_annotations_that_have_a_place_or_that_no_exporter_is_told_are_no_error(
         ({"timeout": float("inf")}, "timeout: inf is no time; write seconds, or None for as long as it takes"),
         ({"local": "context=."}, "local: 'context=.' is not a mapping; write {'NAME': DIRECTORY}"),
         ({"local": {"context": 3}}, "local: 'context': 3 is not a name and its directory"),
+        ({"no_cache": "false"}, "no_cache: 'false' is neither True nor False"),
+        ({"output": "a\0b"}, r"output: dest='a\\x00b' has a NUL"),
+        ({"output": "type=oci,dest=x,compression=zst"}, "compression='zst' is none of .*did you mean 'zstd'"),
+        ({"output": "type=oci,dest=x,compression-level=high"}, "compression-level='high' is not a whole number"),
+        ({"output": "type=oci,dest=x,source-date-epoch=now"}, "source-date-epoch='now' is not a whole number"),
+        ({"output": "type=oci,dest=x,annotation.a=\udcff"}, r"annotation.a='\\udcff' has a character"),
+        ({"cache_to": "type=registry,ref=Not/A"}, "ref=Not/A of a build cache: .* upper-case letters"),
+        ({"cache_to": "type=local,dest=a\0"}, r"dest='a\\x00' has a character"),
+        ({"cache_from": "type=registry,ref=\udcff"}, r"ref='\\udcff' has a character"),
+        ({"secrets": {"a": Path("\0")}}, r"secret 'a': '\\x00' cannot be read: embedded null"),
+        ({"ssh": {"a": "\0"}}, r"'\\x00' cannot be used as an ssh agent: embedded null"),
     ],
 )
 def test_a_wrong_option_of_a_solve_is_told_before_a_daemon_is_asked(options: Any, message: str) -> None:
@@ -380,3 +391,39 @@ def test_a_wrong_option_of_a_solve_is_told_before_a_daemon_is_asked(options: Any
 def test_two_targets_of_one_name_are_told_before_a_daemon_is_asked() -> None:
     with pytest.raises(UsageError, match="solve: of the targets 1, '1' two have the name '1'"):
         pyllb.Client("unix:///nowhere").solve({1: pyllb.fs(), "1": pyllb.fs()})  # type: ignore[arg-type]  # a wrong one
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"addr": b"unix:///x"}, "b'unix:///x' is not a daemon's address; write a str"),
+        ({"addr": Path("/x.sock")}, r"Path\('/x.sock'\) is not a daemon's address; write a str"),
+        ({"addr": "tcp://x:1", "tls": "ca.pem"}, r"tls: 'ca.pem' is none; write Tls\(ca="),
+        ({"docker_config": 5}, "docker_config: 5 is not a directory"),
+    ],
+)
+def test_a_wrong_setting_of_a_client_is_told_when_it_is_made(options: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        pyllb.Client(**options)
+
+
+@pytest.mark.parametrize(
+    ("ask", "message"),
+    [
+        (lambda client: client.read_file(pyllb.image("a"), "/\udcff"), r"path: '/\\udcff' is none"),
+        (lambda client: client.read_file(pyllb.image("a"), "/a", offset=None), "offset: None is no number of bytes"),
+        (lambda client: client.read_file(pyllb.image("a"), "/a", length=1 << 70), "length: .* is no number of bytes"),
+        (lambda client: client.read_file(pyllb.image("a"), "/a", length=True), "length: True is no number of bytes"),
+        (lambda client: client.read_dir(pyllb.image("a"), "/", pattern=b"*"), r"pattern: b'\*' is none"),
+        (lambda client: client.prune(filters=[b"id==x"]), "filters: b'id==x' is none"),
+        (lambda client: client.disk_usage(filters=5), "filters: 5 is neither a string nor a list"),
+    ],
+)
+def test_a_wrong_question_is_told_before_a_daemon_is_asked(ask: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        ask(pyllb.Client("unix:///nowhere"))
+
+
+def test_an_image_that_has_no_name_is_not_resolved() -> None:
+    with pytest.raises(RefError, match=r"ref is <FS docker-image://.*; write the name of an image"):
+        pyllb.Client("unix:///nowhere").resolve(pyllb.image("a"))  # type: ignore[arg-type]  # a wrong one

@@ -496,6 +496,32 @@ ROWS: dict[str, Row] = {
         OptionError,
         ("os_features='x'",),
     ),
+    "a differ that is required by a word": (
+        lambda: any_.local(".", differ_required="no"),
+        OptionError,
+        ("differ_required is 'no'", "True or False"),
+    ),
+    "exit codes in bytes": (lambda: any_.image("a").run("a", ok_codes=b"01"), OptionError, ("b'01'", "[0, 1]")),
+    "exit codes in a set": (lambda: any_.image("a").run("a", ok_codes={0, 1}), OptionError, ("no order", "[0, 1]")),
+    "devices that are empty text": (lambda: IMAGE.run("a", devices=""), OptionError, ("devices is ''",)),
+    "outputs in a mapping": (
+        lambda: any_.passthrough(IMAGE, id="a", outputs={0: 1}),
+        OptionError,
+        ("outputs is {0: 1}", "[0] say"),
+    ),
+    "a resolver that answers nothing": (
+        lambda: any_.dump(IMAGE.run("a"), resolver=lambda wanted: None),
+        OptionError,
+        ("resolver returned None", "mapping"),
+    ),
+    "a source map of text": (lambda: any_.dump(IMAGE, source_map="no"), OptionError, ("source_map is 'no'", "True")),
+    "a default path of text": (
+        lambda: any_.dump(IMAGE, sets_default_path="/bin"),
+        OptionError,
+        ("sets_default_path is '/bin'", "True, False or None"),
+    ),
+    "a difference to bytes": (lambda: any_.dump(IMAGE).diff(DATA), DefinitionError, ("diff is given b", "dump(fs)")),
+    "a digest that is a list": (lambda: any_.dump(IMAGE).vertex([SHA]), DefinitionError, ("no op [", "its result")),
     # what a stranger types
     "an image that is scratch": (lambda: pyllb.image("scratch"), RefError, ("'scratch'", "fs()")),
     "text that is no Unicode": (lambda: IMAGE.run(["echo", "\udcff"]), OptionError, ("'\\udcff'", "not Unicode")),
