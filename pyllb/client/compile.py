@@ -14,7 +14,7 @@ from pyllb.errors import OptionError, PyllbError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
 from pyllb.ir.image import ResolvedImage
 from pyllb.ir.ops import Node
-from pyllb.ir.platform import Platform, given_platform, normalize_architecture, parse_platform
+from pyllb.ir.platform import Platform, given_platform, known_platform, normalize_architecture
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage, lower
 from pyllb.marshal.sourcemap import no_text
@@ -136,7 +136,7 @@ def as_platform(value: str | Platform | None) -> Platform:
     """A platform as given; None is linux on this machine's architecture. Raises OptionError."""
     if isinstance(value, Platform):
         return given_platform(value)
-    return host_platform() if value is None else parse_platform(value, host=host_platform())
+    return host_platform() if value is None else known_platform(value, host=host_platform())
 
 
 def host_platform() -> Platform:

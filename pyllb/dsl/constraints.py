@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pyllb.dsl import check
 from pyllb.errors import OptionError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints, LinuxResources, ProgressGroup, make_constraints
-from pyllb.ir.platform import Platform, given_platform, parse_platform
+from pyllb.ir.platform import Platform, given_platform, known_platform
 
 _INT64 = (1 << 63) - 1
 NOTHING = (None, (), None, False, None, None, None)
@@ -59,7 +59,7 @@ def a_platform(value: str | Platform | None) -> Platform | None:
         return None
     if isinstance(value, Platform):
         return given_platform(value)
-    return parse_platform(check.text("platform", value))
+    return known_platform(check.text("platform", value))
 
 
 def _group(value: str | ProgressGroup | None) -> ProgressGroup | None:

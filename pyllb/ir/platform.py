@@ -6,7 +6,7 @@ import re
 
 import attrs
 
-from pyllb.errors import OptionError
+from pyllb.errors import OptionError, near
 from pyllb.value import Value
 
 _PART = r"[A-Za-z0-9_.-]+\Z"
@@ -18,6 +18,7 @@ _KNOWN_OS = frozenset(
         *("netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
     )
 )
+_WASM_OS = ("wasi", "wasip1")
 _KNOWN_ARCH = frozenset(
     (
         *("386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64"),
@@ -108,6 +109,24 @@ def parse_platform(text: str, *, host: Platform | None = None) -> Platform:
     if len(parts) == 1:
         return _one_part(text, name, here, version, os_features)
     return Platform(name, parts[1], parts[2] if len(parts) == 3 else "", version, os_features).normalized()
+
+
+def known_platform(text: str, *, host: Platform | None = None) -> Platform:
+    """As parse_platform, of those that Go or wasm programs run on: LLB, and many a daemon, take any word for one.
+
+    One that is not known here yet can be made as Platform(os, architecture). Raises OptionError.
+    """
+    platform = parse_platform(text, host=host)
+    os, arch = platform.os, platform.architecture
+    if os in _KNOWN_ARCH and arch in _KNOWN_OS:
+        raise OptionError(f"{text!r} is not a platform; the operating system comes first, write '{arch}/{os}'")
+    if os not in _KNOWN_OS and os not in _WASM_OS:
+        hint = f"{near(os, sorted(_KNOWN_OS)) or ';'} one that is new is Platform({os!r}, {arch!r})"
+        raise OptionError(f"{text!r} is not a known platform: there is no operating system {os!r}{hint}")
+    if arch not in _KNOWN_ARCH:
+        hint = f"{near(arch, sorted(_KNOWN_ARCH)) or ';'} one that is new is Platform({os!r}, {arch!r})"
+        raise OptionError(f"{text!r} is not a known platform: there is no architecture {arch!r}{hint}")
+    return platform
 
 
 def _escaped(text: str) -> str:

@@ -522,6 +522,18 @@ ROWS: dict[str, Row] = {
     ),
     "a difference to bytes": (lambda: any_.dump(IMAGE).diff(DATA), DefinitionError, ("diff is given b", "dump(fs)")),
     "a digest that is a list": (lambda: any_.dump(IMAGE).vertex([SHA]), DefinitionError, ("no op [", "its result")),
+    "an unknown architecture": (
+        lambda: pyllb.image("a", platform="linux/amd46"),
+        OptionError,
+        ("'linux/amd46'", "no architecture 'amd46'", "did you mean 'amd64'?", "Platform('linux', 'amd46')"),
+    ),
+    "an unknown operating system": (
+        lambda: IMAGE.run("a", platform="linus/arm64"),
+        OptionError,
+        ("'linus'", "did you mean 'linux'?"),
+    ),
+    "a platform the wrong way round": (lambda: IMAGE.platform("arm64/linux"), OptionError, ("'linux/arm64'", "first")),
+    "a dump for an unknown platform": (lambda: pyllb.dump(IMAGE, platform="linux/x64"), OptionError, ("'x64'", "new")),
     # what a stranger types
     "an image that is scratch": (lambda: pyllb.image("scratch"), RefError, ("'scratch'", "fs()")),
     "text that is no Unicode": (lambda: IMAGE.run(["echo", "\udcff"]), OptionError, ("'\\udcff'", "not Unicode")),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyllb.errors import OptionError
-from pyllb.ir.platform import Platform, normalize_architecture, parse_platform
+from pyllb.ir.platform import Platform, known_platform, normalize_architecture, parse_platform
 
 
 @pytest.mark.parametrize(
@@ -120,3 +120,10 @@ def test_what_is_no_text_is_refused(value: Any) -> None:
     with pytest.raises(OptionError, match="write os/arch") as caught:
         parse_platform(value)
     assert repr(value) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["linux", "arm64", "linux/x86_64", "macOS/aarch64", "wasi/wasm", "wasip1/wasm", "linux/loong64"]
+)
+def test_a_platform_that_programs_run_on_is_known(text: str) -> None:
+    assert known_platform(text) == parse_platform(text)
