@@ -13,7 +13,8 @@ from pyllb.ir.reference import parse_reference
 from pyllb.ir.site import Site
 
 _MAX_LIMIT = (1 << 31) - 1
-_NAMED = r"[^\s/@]+/[^\s@]*[^\s@/:](?::[^\s/@:]+|(?::[^\s/@:]+)?@[^\s@]+)\Z"
+_LETTER = r"[^\s/@:%?#]"  # what is none is something else in a URL, as which the daemon reads it
+_NAMED = rf"[A-Za-z0-9._-]+(?::[0-9]+)?/(?:{_LETTER}|[/:])*{_LETTER}(?::{_LETTER}+|(?::{_LETTER}+)?@[^\s@]+)\Z"
 
 
 def oci_layout_op(

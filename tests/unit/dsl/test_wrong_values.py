@@ -534,6 +534,8 @@ ROWS: dict[str, Row] = {
     ),
     "a platform the wrong way round": (lambda: IMAGE.platform("arm64/linux"), OptionError, ("'linux/arm64'", "first")),
     "a dump for an unknown platform": (lambda: pyllb.dump(IMAGE, platform="linux/x64"), OptionError, ("'x64'", "new")),
+    "an OCI layout with a word for a port": (lambda: pyllb.oci_layout(f"a:b/c@{SHA}"), RefError, ("'a:b/c@",)),
+    "an OCI layout with a bad escape": (lambda: pyllb.oci_layout("a/%zz:1"), RefError, ("'a/%zz:1'", "layouts/")),
     # what a stranger types
     "an image that is scratch": (lambda: pyllb.image("scratch"), RefError, ("'scratch'", "fs()")),
     "text that is no Unicode": (lambda: IMAGE.run(["echo", "\udcff"]), OptionError, ("'\\udcff'", "not Unicode")),
