@@ -97,7 +97,7 @@ def _exec(op: ops_pb2.Op) -> Iterator[str]:
         yield "has no root: no mount is at '/'"
     for mount in op.exec.mounts:
         yield from _mount(mount, len(op.inputs))
-    if all(_is_empty(mount) for mount in op.exec.mounts):
+    if not op.inputs and all(_is_empty(mount) for mount in op.exec.mounts):
         yield f"runs {op.exec.meta.args[0]!r} and has no program: each filesystem that it sees is empty"
     for variable in op.exec.secretenv:
         if not variable.ID:

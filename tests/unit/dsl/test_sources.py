@@ -379,3 +379,33 @@ def test_a_local_source_of_another_session_has_no_directory_here() -> None:
 
 def test_a_signature_shows_no_key() -> None:
     assert KEY not in repr(pyllb.git_signature(KEY))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://h", "https://h:/x", "https://h:65535/x", "https://[::1]:80/x", "https://[fe80::1%25eth0]/x"),
+        *(
+            "http://user:p%40ss@h/x",
+            "http://h/x?q=100%",
+            "http://h/%2F#a%20b",
+            "http://h/a|b<>^`{}",
+            "http://exämple/ü",
+        ),
+    ],
+)
+def test_a_url_that_go_can_parse_is_taken_as_it_is(url: str) -> None:
+    output = pyllb.http(url).output
+    assert output is not None
+    assert isinstance(output.vertex, SourceOp)
+    assert output.vertex.identifier == url
+
+
+@pytest.mark.parametrize(
+    "ref", ["main", "v1.2", "refs/pull/1/head", "a/b-c_d", "feature/ü", "@x", "a" * 40, "x.locked"]
+)
+def test_a_ref_that_git_can_have_is_taken_as_it_is(ref: str) -> None:
+    output = pyllb.git("host/n", ref=ref).output
+    assert output is not None
+    assert isinstance(output.vertex, SourceOp)
+    assert output.vertex.identifier == f"git://host/n#{ref}"
