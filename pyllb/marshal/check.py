@@ -97,8 +97,6 @@ def _exec(op: ops_pb2.Op) -> Iterator[str]:
         yield "has no root: no mount is at '/'"
     for mount in op.exec.mounts:
         yield from _mount(mount, len(op.inputs))
-    if not op.inputs and all(_is_empty(mount) for mount in op.exec.mounts):
-        yield f"runs {op.exec.meta.args[0]!r} and has no program: each filesystem that it sees is empty"
     for variable in op.exec.secretenv:
         if not variable.ID:
             yield f"has the variable {variable.name!r} of a secret without id"
@@ -125,13 +123,6 @@ def _mount(mount: ops_pb2.Mount, inputs: int) -> Iterator[str]:
         yield f"has a secret without id at {mount.dest!r}"
     if kind == ops_pb2.SSH and not mount.HasField("SSHOpt"):
         yield f"has an ssh agent at {mount.dest!r} that says nothing of it"
-
-
-def _is_empty(mount: ops_pb2.Mount) -> bool:
-    """Whether nothing can be there before the command runs."""
-    from pyllb._pb import ops_pb2
-
-    return mount.input == EMPTY and mount.mountType in (ops_pb2.BIND, ops_pb2.TMPFS, ops_pb2.SSH)
 
 
 def _sneaks(mount: ops_pb2.Mount) -> bool:
