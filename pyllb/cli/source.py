@@ -62,7 +62,7 @@ def show(sources: Iterable[SourceLine]) -> list[str]:
         where += f" in {source.function}" if source.function not in ("", "<module>") else ""
         lines.append(where if position == 0 else f"called from {where}")
         excerpt = source.excerpt() if position == 0 else source.excerpt(0)
-        lines += excerpt.splitlines()
+        lines += excerpt.split("\n") if excerpt else []
     if len(sources) > _FRAMES:
         lines.append(f"({len(sources) - _FRAMES} more calls)")
     return lines
