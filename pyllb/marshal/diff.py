@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 CHANGED, ADDED, REMOVED = "changed", "added", "removed"
 _Said = str | Input | Inputs | Aspects | None
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
+_SUM = re.compile(r"[0-9,]+ bytes with sha256:[0-9a-f]{64}")  # of a file's content that is no text, or is long
 _TITLE = 100  # characters of an op's name
-_LINES = 1000  # of a text that are compared line by line
+_LINES = 1000  # of a text that are compared line by line, from the first that differs
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -41,13 +42,14 @@ class FieldChange(Value):
 
     def _text(self) -> str:
         label = " ".join(self.path)
-        if self.before is None:
-            return f"{label} added: {self.after}" if self.after else f"{label} added"
-        if self.after is None:
-            return f"{label} removed: {self.before}" if self.before else f"{label} removed"
-        if "\n" in self.before + self.after:
-            return "\n".join([f"{label}:", *_differing(self.before, self.after)])
-        return f"{label}: {self.before or '(empty)'} became {self.after or '(empty)'}"
+        if self.before is None or self.after is None:
+            label += " added" if self.before is None else " removed"
+        before, after = self.before or "", self.after or ""
+        if "\n" in before + after:
+            return "\n".join([f"{label}:", *_differing(before, after)])
+        if self.before is None or self.after is None:
+            return f"{label}: {_shown(before + after)}" if before + after else label
+        return f"{label}: {_shown(before)} became {_shown(after)}"
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -228,7 +230,7 @@ class _Comparison:
     def _told(self, said: _Said, side: Side) -> str | None:
         if isinstance(said, dict):
             parts = (f"{label} {self._one(part, side)}".strip() for label, part in said.items())
-            return ", ".join(filter(None, parts))
+            return ", ".join(filter(None, parts)).replace("\n", "\\n")  # one line, whatever a part of it is
         return None if said is None else self._one(said, side)
 
     def _one(self, said: _Said, side: Side) -> str:
@@ -266,9 +268,28 @@ def _title(vertex: DefinitionVertex) -> str:
     return f'{vertex.kind} "{shown}"' if shown != vertex.kind else vertex.kind
 
 
+def _shown(text: str) -> str:
+    """A value of one line; in quotes when it has space at an end, which nobody would see."""
+    return (text or "(empty)") if text == text.strip() else f'"{text}"'
+
+
 def _differing(before: str, after: str) -> Iterator[str]:
     """The lines that differ, - and + before them."""
-    one, other = before.splitlines()[:_LINES], after.splitlines()[:_LINES]
-    for line in list(difflib.unified_diff(one, other, lineterm="", n=0))[2:]:
+    one, other = _lines(before, after), _lines(after, before)
+    start = next((number for number, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), None)
+    if start is None:
+        start = min(len(one), len(other))
+    end = start + _LINES
+    for line in list(difflib.unified_diff(one[start:end], other[start:end], lineterm="", n=0))[2:]:
         if not line.startswith("@@"):
             yield f"  {line[0]} {line[1:]}"
+    if max(len(one), len(other)) > end:
+        yield f"  ({_LINES:,} lines of each are compared)"
+
+
+def _lines(text: str, other: str) -> list[str]:
+    """The lines of a text; the last one says when it has no newline, and the other text ends with one."""
+    lines = text.removesuffix("\n").split("\n") if text else []
+    if lines and not text.endswith("\n") and other.endswith("\n") and not _SUM.fullmatch(text):
+        lines[-1] += " (no newline at the end)"
+    return lines

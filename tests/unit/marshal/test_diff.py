@@ -16,7 +16,7 @@ from pyllb._pb import ops_pb2
 from pyllb.ir.constraints import ProgressGroup
 from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition
-from pyllb.marshal.diff import DefinitionDiff
+from pyllb.marshal.diff import DefinitionDiff, FieldChange
 from tests.golden import GOLDEN, path
 
 
@@ -156,6 +156,61 @@ SRC = pyllb.fs().local("src")
 )
 def test_a_change_of_one_op_is_told_field_by_field(before: FS, after: FS, words: list[str]) -> None:
     assert sorted(below(before, after)) == sorted(words)
+
+
+LONG = "same\n" * 900
+SUM = digest_of(b"\xff\x00")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("a\nb\n", "a\r\nb\r\n", ["- a", "- b", "+ a\\r", "+ b\\r"]),
+        ("a\nb\n", "a\nb", ["- b", "+ b (no newline at the end)"]),
+        ("x", "x\n", ["- x (no newline at the end)", "+ x"]),
+        ("a\nb", "a\nc", ["- b", "+ c"]),
+        ("a\n\nb\n", "a\nb\n", ["-"]),
+        ("a\nb\n", "a\x0c\nb\n", ["- a", "+ a\\x0c"]),
+        ("a\nb\n", "a\nb\n\u2028c\n", ["+ \\u2028c"]),
+        ("\n" * 1500, "\n" * 1500 + "more\n", ["+ more"]),
+        (None, "a\n\nb\n", ["+ a", "+", "+ b"]),
+        ("a\n", None, ["- a"]),
+        ("a\n", f"2 bytes with {SUM}", ["- a", f"+ 2 bytes with {SUM}"]),
+        (LONG + "end\n", LONG + LONG, ["- end", *["+ same"] * 900]),
+    ],
+)
+def test_every_difference_of_a_text_of_several_lines_is_told(
+    before: str | None, after: str | None, words: list[str]
+) -> None:
+    lines = FieldChange(("data",), before, after).to_text().split("\n")
+    assert lines[0] in ("data:", "data added:", "data removed:")
+    assert [line.strip() for line in lines[1:]] == words
+
+
+def test_an_action_that_came_is_one_line_whatever_it_writes() -> None:
+    before, after = pyllb.fs().mkdir("/d"), pyllb.fs().file(pyllb.mkdir("/d"), pyllb.mkfile("/f", "a\nb\n"))
+    told = "action mkfile /f added: path /f, mode 0o644, data a\\nb, onto action mkdir /d, output 0"
+    assert told in below(before, after)
+
+
+def test_of_two_very_long_texts_it_is_said_how_far_they_are_compared() -> None:
+    before, after = ("".join(f"{word} {number}\n" for number in range(3000)) for word in ("a", "b"))
+    lines = FieldChange(("data",), before, after).to_text().split("\n")
+    assert len(lines) == 2002
+    assert lines[-1] == "  (1,000 lines of each are compared)"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("/a", "/a ", 'env A: /a became "/a "'),
+        ("\t", "", 'env A: "\t" became (empty)'),
+        (" ", None, 'env A removed: " "'),
+        (None, "", "env A added"),
+    ],
+)
+def test_space_at_an_end_is_seen(before: str | None, after: str | None, words: str) -> None:
+    assert FieldChange(("env", "A"), before, after).to_text() == words
 
 
 def test_only_the_op_that_changed_is_told_and_none_that_reads_it() -> None:
