@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable, Iterator
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pyllb.marshal.definition import Definition
 
 CHANGED, ADDED, REMOVED = "changed", "added", "removed"
+_T = TypeVar("_T")
 _Said = str | Input | Inputs | Aspects | None
 _DIGEST = re.compile(rb"sha256:[0-9a-f]{64}")
 _SUM = re.compile(r"[0-9,]+ bytes with sha256:[0-9a-f]{64}")  # of a file's content that is no text, or is long
@@ -194,7 +195,7 @@ class _Comparison:
             if isinstance(said, dict) and isinstance(says, dict):
                 labels = dict.fromkeys([*said, *says])
                 waiting += reversed([((*at, label), said.get(label), says.get(label)) for label in labels])
-                if at in _ORDERED and list(said) != list(says) and said.keys() == says.keys():
+                if at in _ORDERED and _common(said, says) != _common(says, said):
                     yield FieldChange((*at, "order"), ", ".join(said), ", ".join(says))
             elif isinstance(said, Inputs) and isinstance(says, Inputs):
                 yield from self._inputs(at, said.items, says.items)
@@ -203,18 +204,20 @@ class _Comparison:
                 yield FieldChange(at, unset(at) if before is None else before, unset(at) if after is None else after)
 
     def _inputs(self, path: tuple[str, ...], one: tuple[Input, ...], other: tuple[Input, ...]) -> Iterator[FieldChange]:
-        """Inputs that one of two ops has; their order, when they have the same."""
+        """Inputs that one of two ops has, and the order when what both have, or what took a place, stands otherwise."""
         mine = [self._meant(item) for item in one]
         theirs = [(item.digest, item.index) for item in other]
         had, has = set(mine), set(theirs)
         gone = [self._input(item, self.left) for item, meant in zip(one, mine, strict=True) if meant not in has]
         new = [self._input(item, self.right) for item, meant in zip(other, theirs, strict=True) if meant not in had]
+        moved = _common(mine, has) != _common(theirs, had)
         if len(gone) == len(new) == 1:
             yield FieldChange(path, gone[0], new[0])
-            return
-        yield from (FieldChange(path, item, None) for item in gone)
-        yield from (FieldChange(path, None, item) for item in new)
-        if not gone and not new and mine != theirs:
+            moved |= [meant in has for meant in mine] != [meant in had for meant in theirs]
+        else:
+            yield from (FieldChange(path, item, None) for item in gone)
+            yield from (FieldChange(path, None, item) for item in new)
+        if moved:
             mine_told, theirs_told = self._one(Inputs(one), self.left), self._one(Inputs(other), self.right)
             yield FieldChange((*path, "order"), mine_told, theirs_told)
 
@@ -245,6 +248,10 @@ class _Comparison:
 
 # Where the order is part of what an op says, and no accident of how it is written down.
 _ORDERED = (("env",), ("mount",), ("host",))
+
+
+def _common(items: Iterable[_T], others: Container[_T]) -> list[_T]:
+    return [item for item in items if item in others]
 
 
 def _kinds(op: ops_pb2.Op) -> list[str | None]:

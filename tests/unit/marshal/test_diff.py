@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 
@@ -257,6 +258,44 @@ def test_a_merge_tells_which_inputs_came_and_went_and_their_order() -> None:
     assert told(pyllb.merge(a, b), pyllb.merge(b, a))[1] == (
         f"  input order: {image('a')}, {image('b')} became {image('b')}, {image('a')}"
     )
+
+
+# Of kinds that have nothing in common, so that one that goes is never taken for one that comes.
+INPUTS = {
+    "a": pyllb.fs().image("a"),
+    "b": pyllb.fs().mkdir("/b"),
+    "c": base().run(["/c"]),
+    "d": pyllb.diff(pyllb.fs().mkdir("/x"), pyllb.fs().mkdir("/y"), name="d"),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("abc", "cabd", ["input added: d", "input order: a, b, c became c, a, b, d"]),
+        ("abc", "dba", ["input: c became d", "input order: a, b, c became d, b, a"]),
+        ("abc", "dbc", ["input: a became d"]),
+        ("abc", "bdc", ["input: a became d", "input order: a, b, c became b, d, c"]),
+        ("abc", "cb", ["input removed: a", "input order: a, b, c became c, b"]),
+        ("abc", "bc", ["input removed: a"]),
+        ("abc", "abcd", ["input added: d"]),
+    ],
+)
+def test_a_merge_whose_inputs_came_and_went_tells_the_order_of_the_others(
+    before: str, after: str, words: list[str]
+) -> None:
+    one, other = (pyllb.merge(*map(INPUTS.__getitem__, names)) for names in (before, after))
+    text = next(change.to_text() for change in compare(one, other).changes if change.vertex.kind == "merge")
+    titles = re.compile(r"""[a-z]+ "(?:[^"]*/)?([abcd])[^"]*\"""")
+    assert titles.sub(r"\1", text).splitlines()[1:] == [f"  {line}" for line in words]
+
+
+def test_the_order_of_what_stayed_is_told_though_something_came() -> None:
+    after = pyllb.fs().image("golang:1.25").env(A="1", GOFLAGS="-mod=mod", B="2").dir("/src")
+    assert below(base().env(A="1").run("make"), after.run("make")) == [
+        "env order: GOFLAGS, A became A, GOFLAGS, B",
+        "env B added: 2",
+    ]
 
 
 def test_a_diff_tells_its_sides() -> None:
