@@ -45,8 +45,8 @@ _UNRESOLVED = (
 
 
 def _is_file(text: str) -> bool:
-    """Whether it is a definition, and no target of a build file."""
-    return text == _STDIN or (os.path.isfile(text) and not text.endswith(".py"))
+    """Whether it is a definition, and no target of a build file; also a pipe, such as a shell's <(pyllb dump)."""
+    return text == _STDIN or (os.path.exists(text) and not os.path.isdir(text) and not text.endswith(".py"))
 
 
 def _placed(diff: DefinitionDiff) -> DefinitionDiff:

@@ -41,10 +41,14 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(cwd: Path, *words: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+def run(
+    cwd: Path, *words: str, input: bytes | None = None, pass_fds: tuple[int, ...] = ()
+) -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": "unix:///nowhere"}
     command = [sys.executable, "-W", "error", "-m", "pyllb.cli", *words]
-    return subprocess.run(command, cwd=cwd, env=env, input=input, capture_output=True, check=False, timeout=60)
+    return subprocess.run(
+        command, cwd=cwd, env=env, input=input, capture_output=True, check=False, timeout=60, pass_fds=pass_fds
+    )
 
 
 def dumped(cwd: Path, place: str, *words: str) -> bytes:
@@ -76,6 +80,17 @@ def test_a_definition_may_come_from_stdin_and_the_answer_be_json(project: Path) 
     (change,) = json.loads(done.stdout)["changes"]
     assert (change["change"], change["kind"], change["name"]) == ("changed", "exec", "build it")
     assert change["fields"][0]["path"] == ["command"]
+
+
+def test_a_definition_may_come_from_a_pipe_as_a_shell_gives_one(project: Path) -> None:
+    read, write = os.pipe()
+    os.write(write, dumped(project, "old/build.py"))
+    os.close(write)
+    done = run(project, "diff", f"/dev/fd/{read}", "new/build.py", pass_fds=(read,))
+    os.close(read)
+    assert (done.returncode, done.stdout.decode().splitlines()[-1:]) == (1, ["ops: 1 changed, 0 added, 0 removed"]), (
+        done
+    )
 
 
 def test_a_definition_may_be_json(project: Path) -> None:
