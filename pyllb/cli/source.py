@@ -13,15 +13,10 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FRAMES = 6  # of the user's calls, shown at most
 
 
-def text_of(filename: str) -> str:
-    """A file's text as Python ran it; "" when it cannot be had."""
-    import linecache
-
-    return "".join(linecache.getlines(filename))
-
-
 def user_frames(traceback: TracebackType | None) -> tuple[SourceLine, ...]:
     """The user's lines in a traceback, innermost first: not pyllb's, the standard library's or a package's."""
+    from pyllb.client.compile import text_of
+
     roots = _library_roots()
     found = []
     for frame, line in _walk(traceback):

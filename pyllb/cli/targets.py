@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from pyllb.cli.load import BuildFile, Place, running
-from pyllb.cli.source import shown_path, text_of
+from pyllb.cli.source import shown_path
 from pyllb.errors import BuildFileError, SourceLine, nearest
 from pyllb.value import Value
 
@@ -113,6 +113,8 @@ class Call(Value):
 
 def _definition(target: Target) -> SourceLine:
     """Where the function's def stands; Python's own first line is that of its decorators."""
+    from pyllb.client.compile import text_of
+
     code = _function(target).__code__
     text = text_of(code.co_filename)
     rest = enumerate(text.split("\n")[code.co_firstlineno - 1 :], code.co_firstlineno)

@@ -150,9 +150,21 @@ def user_text(filename: str) -> str | None:
 
     Not the user's: the standard library, installed packages, and pyllb. The text is the one that tracebacks show.
     """
-    if filename.startswith(_foreign()):
-        return None
-    return "".join(linecache.getlines(filename))
+    return None if filename.startswith(_foreign()) else text_of(filename)
+
+
+def text_of(filename: str) -> str:
+    """A file's text as Python ran it, also out of an archive; "" when it cannot be had."""
+    lines = linecache.getlines(filename)
+    if not lines and not filename.startswith("<"):
+        lines = linecache.getlines(filename, _globals(filename))
+    return "".join(lines)
+
+
+def _globals(filename: str) -> dict[str, object]:
+    """The names of the module that a file is of: in them stands its loader, which knows the text of one in a zip."""
+    modules = (getattr(module, "__dict__", {}) for module in list(sys.modules.values()))
+    return next((names for names in modules if names.get("__file__") == filename), {})
 
 
 @functools.cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -195,3 +197,17 @@ def test_what_is_no_filesystem_is_told() -> None:
         dump(fs)  # type: ignore[arg-type]  # the wrong value is the case
     with pytest.raises(OptionError, match="is no filesystem"):
         dump([fs()])  # type: ignore[arg-type]  # the wrong value is the case
+
+
+def test_the_text_of_a_module_in_an_archive_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "def step(fs):\n    return fs.run('é')\n"
+    with zipfile.ZipFile(tmp_path / "helpers.zip", "w") as archive:
+        archive.writestr("zipped/__init__.py", "")
+        archive.writestr("zipped/steps.py", text)
+    monkeypatch.syspath_prepend(str(tmp_path / "helpers.zip"))
+    steps = importlib.import_module("zipped.steps")
+
+    made = dump(steps.step(fs().image("alpine")))
+
+    place = made.source_lines(made.digest)[0]
+    assert (place.filename, place.line, place.text) == (steps.__file__, 2, text)
