@@ -14,6 +14,8 @@ from pyllb.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CALLS_BACK = _PACKAGE + "dsl" + os.sep
+# And the standard library's, which calls back too: asyncio alone stands with six frames between two of the user's.
+_FOREIGN = (_PACKAGE, os.path.dirname(os.__file__) + os.sep, "<frozen ")
 _KEPT = 1024  # sites kept to be given again: a large graph is made by few calls
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
 # Until 3.12 a comprehension is a function of its own, called where it stands; since then it is a part of the other.
@@ -92,7 +94,7 @@ def _kept(frames: Iterable[Frame]) -> Iterator[Frame]:
 NOWHERE = Site()
 
 
-_users: set[str] = set()  # names of files outside this package: to look one up takes a quarter of what comparing does
+_users: set[str] = set()  # names of files outside these: to look one up takes a quarter of what comparing does
 _sites: dict[tuple[int, ...], Site] = {}  # they hold the code objects, so that no other ones get their ids
 
 
@@ -100,8 +102,8 @@ def here() -> Site:
     """The site of the call into pyllb that is going on: the frames of the user's code.
 
     It costs about a microsecond, so every vertex can have one; a call in a loop gives the same site again. Frames of
-    what the user calls, and is called back by (`with_`), are passed over. Frames beyond any other pyllb frame (the
-    command that loaded the build file, say) are not the user's and are left out.
+    what the user calls, and is called back by (`with_`, the standard library), are passed over. Frames beyond any other
+    pyllb frame (the command that loaded the build file, say) are not the user's and are left out.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
@@ -113,7 +115,7 @@ def here() -> Site:
         if code.co_filename in _users or _is_users(code.co_filename):
             codes.append(code)
             addresses.append(id(code) + frame.f_lasti)
-        elif not code.co_filename.startswith(_CALLS_BACK):
+        elif code.co_filename.startswith(_PACKAGE) and not code.co_filename.startswith(_CALLS_BACK):
             break
         frame = frame.f_back
     known = tuple(addresses)
@@ -122,7 +124,7 @@ def here() -> Site:
 
 
 def _is_users(filename: str) -> bool:
-    if filename.startswith(_PACKAGE):
+    if filename.startswith(_FOREIGN):
         return False
     _users.add(filename)
     return True

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 from collections.abc import Callable
+from pathlib import Path
+
+import pytest
 
 from pyllb.ir.site import Site, here
 
@@ -69,3 +74,27 @@ def test_eight_frames_are_kept_of_calls_in_comprehensions_too() -> None:
         return site
 
     assert [frame.function.split(".<locals>.")[1] for frame in deep(20).frames] == ["deep"] * 8
+
+
+def test_frames_of_the_standard_library_are_none_of_the_eight() -> None:
+    async def inner() -> Site:
+        return here()
+
+    async def outer() -> Site:
+        return await inner()
+
+    def build() -> Site:
+        return asyncio.run(outer())
+
+    functions = [frame.function.rpartition(".")[2] for frame in build().frames]
+    assert functions[:4] == ["inner", "outer", "build", "test_frames_of_the_standard_library_are_none_of_the_eight"]
+
+
+def test_a_module_that_is_imported_has_the_line_that_imports_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name, text in {"one": "import two", "two": "import three", "three": HELPER + "SITE = step()"}.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    site = importlib.import_module("one").two.three.SITE
+    assert [Path(frame.filename).stem for frame in site.frames[:4]] == ["three", "three", "two", "one"]
