@@ -25,7 +25,9 @@ _WALKED = 2 * _DEPTH if _OWN_FRAME else _DEPTH  # frames looked at: each may be 
 
 @attrs.frozen(eq=False, repr=False)
 class Range(Value):
-    """Where a call stands in its file: lines 1-based and inclusive, columns 0-based, -1 when Python kept none."""
+    """Where a call stands in its file: lines 1-based and inclusive; columns 0-based, in bytes of UTF-8, -1 when Python
+    kept none.
+    """
 
     start_line: int
     end_line: int
@@ -52,7 +54,8 @@ class Frame(Value):
         """The lines and columns; walks the code's position table, so ask once per frame and keep the answer.
 
         Those of a call are the same in every Python from 3.11 on. Where Python itself calls (a context manager's
-        __enter__, an iterator's __next__ in a comprehension, __bool__, what is in an f-string) they are its own.
+        __enter__, an iterator's __next__ in a loop or a comprehension, __bool__, what is in an f-string) they are its
+        own.
         """
         positions = islice(self.code.co_positions(), self.instruction // 2, None)
         return range_of(self.code, next(positions, (None, None, None, None)))

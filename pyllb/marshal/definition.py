@@ -47,7 +47,10 @@ class SourceInfo(Value):
 
 @attrs.frozen(eq=False, repr=False)
 class Location(Value):
-    """A place of an op. source: index of its file. Lines 1-based and inclusive, characters 0-based."""
+    """A place of an op. source: index of its file. Lines 1-based and inclusive, characters 0-based.
+
+    The places that pyllb makes count characters in bytes of the file's UTF-8 text, as Python does.
+    """
 
     source: int
     start_line: int
