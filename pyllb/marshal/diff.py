@@ -201,7 +201,7 @@ class _Comparison:
                 yield from self._inputs(at, said.items, says.items)
             elif not self._same(said, says):
                 before, after = self._told(said, self.left), self._told(says, self.right)
-                yield FieldChange(at, unset(at) if before is None else before, unset(at) if after is None else after)
+                yield _changed(at, unset(at) if before is None else before, unset(at) if after is None else after)
 
     def _inputs(self, path: tuple[str, ...], one: tuple[Input, ...], other: tuple[Input, ...]) -> Iterator[FieldChange]:
         """Inputs that one of two ops has, and the order when what both have, or what took a place, stands otherwise."""
@@ -212,7 +212,7 @@ class _Comparison:
         new = [self._input(item, self.right) for item, meant in zip(other, theirs, strict=True) if meant not in had]
         moved = _common(mine, has) != _common(theirs, had)
         if len(gone) == len(new) == 1:
-            yield FieldChange(path, gone[0], new[0])
+            yield _changed(path, gone[0], new[0])
             moved |= [meant in has for meant in mine] != [meant in had for meant in theirs]
         else:
             yield from (FieldChange(path, item, None) for item in gone)
@@ -248,6 +248,11 @@ class _Comparison:
 
 # Where the order is part of what an op says, and no accident of how it is written down.
 _ORDERED = (("env",), ("mount",), ("host",))
+
+
+def _changed(path: tuple[str, ...], before: str | None, after: str | None) -> FieldChange:
+    """What differs and is told alike is an op that has the name of the one before."""
+    return FieldChange(path, before, f"another {after}" if before == after else after)
 
 
 def _common(items: Iterable[_T], others: Container[_T]) -> list[_T]:

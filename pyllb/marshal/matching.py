@@ -1,7 +1,8 @@
 """Matching: which op of one definition is which of another, whose digests differ as soon as anything below does.
 
-In this order, and always the same: equal digests; equal but for what they read; the same name; much in common; the same
-place, seen from the result. Each step takes time in proportion to the ops, and none follows the graph by recursion.
+In this order, and always the same: equal digests; equal but for what they read, at the same place seen from the result
+and then anywhere; the same name; much in common; the same place. Each step takes time in proportion to the ops, and
+none follows the graph by recursion.
 """
 
 from __future__ import annotations
@@ -42,10 +43,12 @@ def match(before: Side, after: Side) -> dict[str, str]:
     pairs = _Pairs()
     if before.result and after.result:
         pairs.add(before.result, after.result)
-    for key in (_by_digest, _by_content, _by_name):
+    _pair_equal(pairs, _by_digest, before, after)
+    _pair_by_place(pairs, before, after, _by_content)
+    for key in (_by_content, _by_name):
         _pair_equal(pairs, key, before, after)
     _pair_alike(pairs, before, after)
-    _pair_by_place(pairs, before, after)
+    _pair_by_place(pairs, before, after, _by_kind)
     return pairs.after
 
 
@@ -80,6 +83,10 @@ def _by_content(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
     for read in bare.inputs:
         read.ClearField("digest")
     return bare.SerializeToString(deterministic=True)
+
+
+def _by_kind(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
+    return vertex.kind
 
 
 def _by_name(op: ops_pb2.Op, vertex: DefinitionVertex) -> Hashable:
@@ -134,8 +141,8 @@ def _words(side: Side, digest: str) -> frozenset[str]:
     return frozenset(f"{vertex.kind} {word}" for word in list(said)[:_WORDS])
 
 
-def _pair_by_place(pairs: _Pairs, before: Side, after: Side) -> None:
-    """Pair ops of one kind that are read at the same place of ops that are a pair."""
+def _pair_by_place(pairs: _Pairs, before: Side, after: Side, key: Key) -> None:
+    """Pair ops of one key that are read at the same place of ops that are a pair; None is no key."""
     waiting = [(one, pairs.after[one]) for one in before.vertices if one in pairs.after]
     while waiting:
         one, other = waiting.pop()
@@ -144,7 +151,8 @@ def _pair_by_place(pairs: _Pairs, before: Side, after: Side) -> None:
             meant = places.get(place)
             if meant is None or not pairs.free(read, meant):
                 continue
-            if before.vertices[read].kind == after.vertices[meant].kind:
+            found = key(before.ops[read], before.vertices[read])
+            if found is not None and found == key(after.ops[meant], after.vertices[meant]):
                 pairs.add(read, meant)
                 waiting.append((read, meant))
 

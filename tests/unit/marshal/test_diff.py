@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 import time
@@ -229,6 +230,27 @@ def test_an_op_put_in_between_is_added_and_the_one_behind_reads_it() -> None:
         'exec "/bin/sh -c new" added',
         'exec "/bin/sh -c b" changed',
         '  mount / from: exec "/bin/sh -c a" became exec "/bin/sh -c new"',
+    ]
+
+
+def test_an_input_that_became_another_op_of_its_name_is_told_as_that() -> None:
+    date = 'exec "/bin/sh -c date"'
+    before = base().run("date").run("date")
+    assert told(before, before.run("date")) == [
+        f"{date} added",
+        "result changed",
+        f"  input: {date} became another {date}",
+    ]
+
+
+@pytest.mark.parametrize("place", range(4))
+def test_of_equal_steps_the_one_that_changed_is_told_alone(place: int) -> None:
+    steps = ["date"] * 4
+    changed = [*steps[:place], "ls", *steps[place + 1 :]]
+    before, after = (functools.reduce(FS.run, words, base()) for words in (steps, changed))
+    assert told(before, after) == [
+        'exec "/bin/sh -c ls" changed',
+        "  command: /bin/sh -c date became /bin/sh -c ls",
     ]
 
 
