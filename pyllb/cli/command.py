@@ -103,5 +103,5 @@ def run(arguments: list[str]) -> int:
 
         text = lines(error, logs_shown=settings.logs_shown, debug=settings.debug)
         sys.stderr.write("\n".join(text) + "\n")
-        return exit_code(error)
+        return exit_code(error, answers=settings.answers)
     return result if isinstance(result, int) else 0

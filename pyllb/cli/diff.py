@@ -15,6 +15,7 @@ from pyllb.cli.command import debug_option
 from pyllb.cli.dump import Lowering, addr_option, lowered, oci_layout_option, platform_option, write
 from pyllb.cli.flags import flag_of
 from pyllb.cli.load import load, parse_place
+from pyllb.cli.settings import Settings
 from pyllb.cli.source import shown_path
 from pyllb.cli.targets import Call, find_target
 from pyllb.cli.tls import tls_options
@@ -28,6 +29,7 @@ _STDIN = "-"
 
 
 def _diff(a: str, b: str, format: str, **options: object) -> int:
+    click.get_current_context().ensure_object(Settings).answers = True
     how = Lowering.of(options)
     if a == b == _STDIN:
         raise UsageError("both definitions are '-', and stdin is read once; give one of them as a file")
@@ -140,5 +142,6 @@ command = click.Command(
     help="""Write in words which ops of the LLB A are others in B, and how.
 
     A and B are each a file of LLB or of its JSON, - for stdin, or FILE.py[:TARGET], whose parameters have their
-    defaults. Ends with 0 when there is no difference and 1 when there is one; source maps are not compared.""",
+    defaults. Ends with 0 when there is no difference, 1 when there is one, and 2 or 3 when that cannot be said;
+    source maps are not compared.""",
 )

@@ -13,11 +13,13 @@ from pyllb.errors import ExecError, NotThereYet, PyllbError, SolveError, nearest
 _LOG_LINES = 20
 
 
-def exit_code(error: BaseException) -> int:
-    """0 done, 1 the build failed, 2 wrong use or a wrong build file, 3 no daemon or connection lost."""
-    if isinstance(error, PyllbError | click.ClickException):
-        return error.exit_code
-    return 1
+def exit_code(error: BaseException, *, answers: bool = False) -> int:
+    """0 done, 1 the build failed, 2 wrong use or a wrong build file, 3 no daemon or connection lost.
+
+    answers: 1 is an answer of the command's own, so no failure is to end with it; those end with 2.
+    """
+    code = error.exit_code if isinstance(error, PyllbError | click.ClickException) else 1
+    return 2 if answers and code == 1 else code
 
 
 def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False) -> list[str]:

@@ -8,6 +8,7 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -42,12 +43,24 @@ def project(tmp_path: Path) -> Path:
 
 
 def run(
-    cwd: Path, *words: str, input: bytes | None = None, pass_fds: tuple[int, ...] = ()
+    cwd: Path,
+    *words: str,
+    input: bytes | None = None,
+    pass_fds: tuple[int, ...] = (),
+    stdout: int | IO[bytes] = subprocess.PIPE,
 ) -> subprocess.CompletedProcess[bytes]:
     env = {**os.environ, "PYTHONPATH": str(ROOT), "BUILDKIT_HOST": "unix:///nowhere"}
     command = [sys.executable, "-W", "error", "-m", "pyllb.cli", *words]
     return subprocess.run(
-        command, cwd=cwd, env=env, input=input, capture_output=True, check=False, timeout=60, pass_fds=pass_fds
+        command,
+        cwd=cwd,
+        env=env,
+        input=input,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+        pass_fds=pass_fds,
     )
 
 
@@ -166,3 +179,9 @@ def test_text_may_go_to_a_terminal(project: Path) -> None:
     assert done.returncode == 0
     assert os.read(leader, 10000).startswith(b"digraph {")
     os.close(leader)
+
+
+def test_what_fails_does_not_end_as_a_difference_does(project: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run(project, "diff", "old/build.py", "new/build.py", stdout=full)
+    assert (done.returncode, done.stderr) == (2, b"error: No space left on device\n")

@@ -120,6 +120,11 @@ def test_exit_codes_are_as_listed(error: BaseException, code: int) -> None:
     assert exit_code(error) == code
 
 
+def test_where_1_is_an_answer_no_failure_ends_with_it() -> None:
+    failures = [errors.ResolveError("x"), KeyError("x"), errors.UsageError("x"), errors.ConnectError("x")]
+    assert [exit_code(error, answers=True) for error in failures] == [2, 2, 2, 3]
+
+
 def test_a_fault_of_our_own_is_short_and_debug_shows_where() -> None:
     try:
         dict[str, str]()["missing"]
