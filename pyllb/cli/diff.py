@@ -57,6 +57,8 @@ def _placed(diff: DefinitionDiff) -> DefinitionDiff:
 
 
 def _definition(text: str, how: Lowering) -> Definition:
+    if not text:  # of a shell's variable that is not set; build.py compared with itself would be no difference
+        raise UsageError("a definition is ''; give a file of LLB or of its JSON, - for stdin, or FILE.py[:TARGET]")
     if text == _STDIN:
         return _read(text, sys.stdin.buffer.read())
     if _is_file(text):

@@ -134,6 +134,7 @@ def test_another_platform_is_a_difference(project: Path) -> None:
     ("words", "says"),
     [
         (("-", "-"), "stdin is read once"),
+        (("", "old/build.py"), "a definition is ''; give a file of LLB"),
         (("rubbish.pb", "old/build.py"), "'rubbish.pb': not a definition"),
         (("-", "old/build.py"), "stdin: not a definition"),
         (("broken.json", "old/build.py"), "'broken.json': not the JSON of a definition"),
