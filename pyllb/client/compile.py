@@ -154,7 +154,8 @@ def user_text(filename: str) -> str | None:
 
 
 def text_of(filename: str) -> str:
-    """A file's text as Python ran it, also out of an archive; "" when it cannot be had."""
+    """A file's text as tracebacks show it, also out of an archive; "" when it cannot be had."""
+    linecache.checkcache(filename)  # a notebook edits its modules and loads them again; a build file's text is kept
     lines = linecache.getlines(filename)
     if not lines and not filename.startswith("<"):
         lines = linecache.getlines(filename, _globals(filename))

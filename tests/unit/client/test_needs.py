@@ -211,3 +211,18 @@ def test_the_text_of_a_module_in_an_archive_is_known(tmp_path: Path, monkeypatch
 
     place = made.source_lines(made.digest)[0]
     assert (place.filename, place.line, place.text) == (steps.__file__, 2, text)
+
+
+def test_a_module_that_was_edited_and_loaded_again_has_its_new_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = tmp_path / "edited_steps.py"
+    for number, text in enumerate(["def step(fs): return fs.run('a')\n", "\n\ndef step(fs): return fs.run('a b')\n"]):
+        file.write_text(text)
+        module = importlib.import_module("edited_steps")
+        if number:
+            importlib.reload(module)
+        made = dump(module.step(fs().image("alpine")))
+        place = made.source_lines(made.digest)[0]
+        assert (place.line, place.text) == (text.count("\n"), text)
