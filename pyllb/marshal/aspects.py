@@ -217,7 +217,7 @@ class _Reader:
             kind = action.WhichOneof("action") or "action"
             label = f"{number} {kind}" if self.by_position else once(f"{kind} {_made(action)}".rstrip(), out)
             labels.append(label)
-            told = self.fields(getattr(action, kind)) if kind != "action" else {}
+            told = _zeros(getattr(action, kind)) | self.fields(getattr(action, kind)) if kind != "action" else {}
             for name in ("user", "group"):
                 self._owner(told, name, action, kind)
             out[label] = told | unknown(action)
@@ -252,6 +252,16 @@ class _Reader:
         if number == EMPTY:
             return SCRATCH
         return self.inputs[number] if 0 <= number < len(self.inputs) else f"input {number}, which is not there"
+
+
+def _zeros(action: Message) -> Aspects:
+    """What an action says with a 0, which protobuf does not count as set: the start of 1970, a mode without rights."""
+    fields = action.DESCRIPTOR.fields_by_name
+    return {
+        name: words(cast("FieldDescriptor", fields[name]), 0)
+        for name in ("mode", "timestamp")
+        if getattr(action, name, None) == 0
+    }
 
 
 def _made(action: ops_pb2.FileAction) -> str:

@@ -16,6 +16,7 @@ import pyllb
 from pyllb import FS
 from pyllb._pb import ops_pb2
 from pyllb.ir.constraints import ProgressGroup
+from pyllb.ir.files import FileAction
 from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.diff import DefinitionDiff, FieldChange
@@ -187,6 +188,21 @@ def test_every_difference_of_a_text_of_several_lines_is_told(
     lines = FieldChange(("data",), before, after).to_text().split("\n")
     assert lines[0] in ("data:", "data added:", "data removed:")
     assert [line.strip() for line in lines[1:]] == words
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (pyllb.mkfile("/a", "x"), pyllb.mkfile("/a", "x", created=0), "mkfile timestamp added: 0"),
+        (pyllb.mkdir("/a", created=0), pyllb.mkdir("/a", created=1), "mkdir timestamp: 0 became 1000000000"),
+        (pyllb.symlink("/a", "/b", created=0), pyllb.symlink("/a", "/b"), "symlink timestamp removed: 0"),
+        (pyllb.mkfile("/a", "x"), pyllb.mkfile("/a", "x", mode=0), "mkfile mode: 0o644 became 0o0"),
+        (pyllb.copy(SRC, "/", "/"), pyllb.copy(SRC, "/", "/", mode=0), "copy mode added: 0o0"),
+        (pyllb.copy(SRC, "/", "/", mode=0), pyllb.copy(SRC, "/", "/", mode="u+x"), "copy mode: 0o0 became u+x"),
+    ],
+)
+def test_a_time_and_a_mode_of_0_are_told(before: FileAction, after: FileAction, words: str) -> None:
+    assert f"action 1 {words}" in below(pyllb.fs().file(before), pyllb.fs().file(after))
 
 
 def test_an_action_that_came_is_one_line_whatever_it_writes() -> None:
