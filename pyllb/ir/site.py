@@ -14,8 +14,10 @@ from pyllb.value import Value
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _CALLS_BACK = _PACKAGE + "dsl" + os.sep
-# And the standard library's, which calls back too: asyncio alone stands with six frames between two of the user's.
-_FOREIGN = (_PACKAGE, os.path.dirname(os.__file__) + os.sep, "<frozen ")
+# The standard library calls back too: asyncio alone stands with six frames between two of the user's.
+_LIBRARY = os.path.dirname(os.__file__) + os.sep
+_FOREIGN = (_LIBRARY, "<frozen ")
+_INSTALLED = (f"{_LIBRARY}site-packages{os.sep}", f"{_LIBRARY}dist-packages{os.sep}")
 _KEPT = 1024  # sites kept to be given again: a large graph is made by few calls
 _DEPTH = 8  # frames kept; a helper in a helper in a loop is three
 # Until 3.12 a comprehension is a function of its own, called where it stands; since then it is a part of the other.
@@ -127,7 +129,7 @@ def here() -> Site:
 
 
 def _is_users(filename: str) -> bool:
-    if filename.startswith(_FOREIGN):
+    if filename.startswith(_PACKAGE) or (filename.startswith(_FOREIGN) and not filename.startswith(_INSTALLED)):
         return False
     _users.add(filename)
     return True

@@ -40,12 +40,12 @@ def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]
     """The places of an op that was read, innermost first: each a pb.SourceInfo and a pb.Location, outermost first.
 
     A location of several ranges is one place, from their first line to their last. Places that are there again and
-    again, as those of an op of several results are, are told once.
+    again, as those of equal ops made in a loop, and of an op of several results, are told once.
     """
     from pyllb._pb import ops_pb2
 
     lines: list[SourceLine] = []
-    for info, location in _once(tuple(places)):
+    for info, location in _once(places):
         ranges = ops_pb2.Location.FromString(location).ranges
         if ranges:
             file = ops_pb2.SourceInfo.FromString(info)
@@ -55,10 +55,15 @@ def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]
     return tuple(reversed(lines))
 
 
-def _once(places: tuple[T, ...]) -> tuple[T, ...]:
-    """The shortest beginning of which all is a repetition."""
-    sizes = (size for size in range(1, len(places)) if len(places) % size == 0)
-    return next((places[:size] for size in sizes if places[:size] * (len(places) // size) == places), places)
+def _once(places: Iterable[T]) -> list[T]:
+    """The places, without any part that is the same as the part before it."""
+    kept: list[T] = []
+    for place in places:
+        kept.append(place)
+        sizes = range(1, len(kept) // 2 + 1)
+        again = next((size for size in sizes if kept[-size:] == kept[-2 * size : -size]), 0)
+        del kept[len(kept) - again :]
+    return kept
 
 
 @attrs.frozen(eq=False, repr=False)

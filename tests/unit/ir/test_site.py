@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -88,6 +90,14 @@ def test_frames_of_the_standard_library_are_none_of_the_eight() -> None:
 
     functions = [frame.function.rpartition(".")[2] for frame in build().frames]
     assert functions[:4] == ["inner", "outer", "build", "test_frames_of_the_standard_library_are_none_of_the_eight"]
+
+
+def test_frames_of_an_installed_package_are_kept() -> None:
+    """Outside of a virtual environment they lie below the standard library."""
+    filename = f"{Path(os.__file__).parent}/site-packages/helpers.py"
+    names: dict[str, Any] = {}
+    exec(compile(HELPER, filename, "exec"), names)
+    assert names["step"]().frames[0].filename == filename
 
 
 def test_a_module_that_is_imported_has_the_line_that_imports_it(

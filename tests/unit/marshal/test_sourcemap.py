@@ -74,6 +74,20 @@ def test_equal_ops_of_two_lines_are_told_both() -> None:
     assert [place.start_line for place in definition.source.locations[definition.ops[0][0]]] == [1, 2]
 
 
+def test_equal_ops_made_in_a_loop_have_each_its_place_and_an_error_tells_it_once() -> None:
+    """As with Go, where each of them adds its own."""
+    text = """\
+def base():
+    return pyllb.fs().image("a").run("b")
+made = pyllb.merge(*[base().mkdir(f"/{number}") for number in range(9)], base())
+"""
+    definition = lowered(built(text), read_text=read_text).definition
+    for vertex in definition.vertices[:2]:
+        lines = [place.start_line for place in definition.source.locations[vertex.digest]]
+        assert lines.count(2) == 10
+        assert [line.line for line in definition.source_lines(vertex.digest) if line.line == 2] == [2, 2]
+
+
 def test_files_are_numbered_as_they_are_met() -> None:
     names: dict[str, Any] = {"pyllb": pyllb}
     exec(compile("def base():\n    return pyllb.fs().image('a')\n", "helper.py", "exec"), names)
