@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyllb.marshal.diff import DefinitionDiff
 
 _STDIN = "-"
+_GIVE = "give a file of LLB or of its JSON, - for stdin, or FILE.py[:TARGET]"
 
 
 def _diff(a: str, b: str, format: str, **options: object) -> int:
@@ -58,7 +59,7 @@ def _placed(diff: DefinitionDiff) -> DefinitionDiff:
 
 def _definition(text: str, how: Lowering) -> Definition:
     if not text:  # of a shell's variable that is not set; build.py compared with itself would be no difference
-        raise UsageError("a definition is ''; give a file of LLB or of its JSON, - for stdin, or FILE.py[:TARGET]")
+        raise UsageError(f"a definition is ''; {_GIVE}")
     if text == _STDIN:
         return _read(text, sys.stdin.buffer.read())
     if _is_file(text):
@@ -67,6 +68,9 @@ def _definition(text: str, how: Lowering) -> Definition:
                 return _read(text, stream.read())
         except OSError as error:
             raise UsageError(f"{text!r} cannot be read: {error.strerror}") from error
+    file = parse_place(text).file
+    if not file.endswith(".py") and not os.path.exists(file):
+        raise UsageError(f"there is no file {text!r}; {_GIVE}")
     with _own_modules():
         return lowered(_call(text).one("diff"), how).definition
 
@@ -76,12 +80,14 @@ def _read(name: str, data: bytes) -> Definition:
     from pyllb.errors import DefinitionError
     from pyllb.marshal.definition import Definition
 
+    where = "stdin" if name == _STDIN else repr(name)
+    if not data:
+        sys.stderr.write(f"{where} is empty, which is the LLB of fs(), and what is left of a dump that failed\n")
     try:
         if data.startswith(b"{"):
             return Definition.from_json(data.decode(errors="replace"))
         return Definition.from_bytes(data)
     except DefinitionError as error:
-        where = "stdin" if name == _STDIN else repr(name)
         raise DefinitionError(f"{where}: {error.message}", sources=error.sources) from error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import attrs
@@ -76,10 +76,11 @@ class OpChange(Value):
 
     def to_text(self) -> str:
         """A line that names the op, and below it what changed."""
+        return _alike([self])
+
+    def _head(self) -> str:
         place = f" ({self.place})" if self.place else ""
-        lines = [printable(f"{_title(self.vertex)} {self.change}{place}")]
-        lines += [f"  {line}" for field in self.fields for line in field.to_text().split("\n")]
-        return "\n".join(lines) + "\n"
+        return printable(f"{_title(self.vertex)} {self.change}{place}")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -89,15 +90,25 @@ class DefinitionDiff(Value):
     changes: tuple[OpChange, ...]
 
     def to_text(self) -> str:
-        """In words; "" when there is no difference."""
+        """In words; "" when there is no difference. Ops that changed alike stand together, above what changed."""
         if not self.changes:
             return ""
+        groups: dict[tuple[Value, ...], list[OpChange]] = {}
+        for op in self.changes:
+            groups.setdefault(op.fields or (op,), []).append(op)
         counts = [f"{sum(op.change == word for op in self.changes)} {word}" for word in (CHANGED, ADDED, REMOVED)]
-        return "".join(op.to_text() for op in self.changes) + f"ops: {', '.join(counts)}\n"
+        return "".join(map(_alike, groups.values())) + f"ops: {', '.join(counts)}\n"
 
     def to_json(self) -> str:
         """As one JSON object: {"changes": [{"change", "kind", "name", "before", "after", "place", "fields"}]}."""
         return json.dumps({"changes": [_object(op) for op in self.changes]}, ensure_ascii=False, indent=2) + "\n"
+
+
+def _alike(ops: Sequence[OpChange]) -> str:
+    """Ops of which the same is to be told: a line for each, and below them what changed, once."""
+    lines = [op._head() for op in ops]
+    lines += [f"  {line}" for field in ops[0].fields for line in field.to_text().split("\n")]
+    return "\n".join(lines) + "\n"
 
 
 def _object(op: OpChange) -> dict[str, object]:

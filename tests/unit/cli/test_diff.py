@@ -127,7 +127,21 @@ def test_a_difference_may_be_that_of_image_configs(project: Path) -> None:
 def test_another_platform_is_a_difference(project: Path) -> None:
     (project / "amd.pb").write_bytes(dumped(project, "old/build.py", "--platform=linux/amd64"))
     done = run(project, "diff", "amd.pb", "old/build.py", "--platform=linux/arm64")
-    assert done.stdout.decode().count("platform: linux/amd64 became linux/arm64") == 2
+    assert done.stdout.decode() == (
+        'source "docker-image://docker.io/library/alpine:latest" changed (old/build.py:9)\n'
+        'exec "build it" changed (old/build.py:9)\n'
+        "  platform: linux/amd64 became linux/arm64\n"
+        "ops: 2 changed, 0 added, 0 removed\n"
+    )
+
+
+def test_an_empty_file_is_scratch_and_that_is_said(project: Path) -> None:
+    """Two dumps that failed would be no difference."""
+    for name in ("a.pb", "b.pb"):
+        (project / name).touch()
+    done = run(project, "diff", "a.pb", "b.pb")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert [line[:16] for line in done.stderr.decode().splitlines()] == ["'a.pb' is empty,", "'b.pb' is empty,"]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +152,8 @@ def test_another_platform_is_a_difference(project: Path) -> None:
         (("rubbish.pb", "old/build.py"), "'rubbish.pb': not a definition"),
         (("-", "old/build.py"), "stdin: not a definition"),
         (("broken.json", "old/build.py"), "'broken.json': not the JSON of a definition"),
-        (("nothing.pb", "old/build.py"), "no build file 'nothing.pb'"),
+        (("nothing.pb", "old/build.py"), "there is no file 'nothing.pb'; give a file of LLB"),
+        (("nothing.py", "old/build.py"), "no build file 'nothing.py'"),
         (("old/build.py:needs", "old/build.py"), "target 'needs' wants --name, and pyllb diff gives no parameters"),
         (("old/build.py:deflt", "old/build.py"), "has no target 'deflt'; did you mean 'default'?"),
         (("old/build.py",), "missing argument 'B'"),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -21,6 +20,7 @@ from pyllb.marshal.check import digest_of
 from pyllb.marshal.definition import Definition
 from pyllb.marshal.diff import DefinitionDiff, FieldChange
 from tests.golden import GOLDEN, path
+from tests.unit.marshal.nodes import calls
 
 
 def base() -> FS:
@@ -420,14 +420,36 @@ def test_long_chains_and_wide_merges_are_compared_in_linear_time() -> None:
         parts = [pyllb.fs().image("alpine").run(f"{word} {number}") for number in range(width)]
         return pyllb.dump(pyllb.merge(*parts), source_map=False)
 
-    def seconds(before: Definition, after: Definition, changes: int) -> float:
-        start = time.process_time()
+    def work(before: Definition, after: Definition, changes: int) -> int:
+        before.diff(before)  # both are read before it counts
+        after.diff(after)
         assert len(before.diff(after).changes) == changes
-        return time.process_time() - start
+        return calls(lambda: before.diff(after))
 
     for build, changes in ((chain, 1), (wide, None)):
-        small, large = (seconds(build(size, "alpine"), build(size, "debian"), changes or size) for size in (1000, 6000))
-        assert large < 6 * small * 4 + 1
+        small, large = (work(build(size, "alpine"), build(size, "debian"), changes or size) for size in (500, 2000))
+        assert 3.8 < large / small < 4.2
+
+
+def test_ops_that_changed_alike_stand_together_above_what_changed() -> None:
+    def steps(version: str) -> FS:
+        node = base().run("first").mkfile("/version", version).env(VERSION=version)
+        for number in range(3):
+            node = node.run(f"step {number}")
+        return node.run("last", user=f"u{version}")
+
+    changes = compare(steps("1"), steps("2"))
+    assert re.sub(r" \([^)]*\)", "", changes.to_text()).splitlines() == [
+        'file "mkfile /version" changed',
+        "  action 1 mkfile data: 1 became 2",
+        *(f'exec "/bin/sh -c step {number}" changed' for number in range(3)),
+        "  env VERSION: 1 became 2",
+        'exec "/bin/sh -c last" changed',
+        "  env VERSION: 1 became 2",
+        "  user: u1 became u2",
+        "ops: 5 changed, 0 added, 0 removed",
+    ]
+    assert "".join(change.to_text() for change in changes.changes).count("env VERSION") == 4
 
 
 def test_the_id_of_a_progress_group_is_no_difference_its_name_is_one() -> None:
