@@ -16,6 +16,7 @@ from pyllb.client.options import Options
 from pyllb.client.record import Record
 from pyllb.client.task import Cancellation
 from pyllb.errors import PyllbError, SessionError, SolveError
+from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
 from pyllb.rpc.status import CallCancelled, Code, RpcError
 from pyllb.session.auth import Auth
@@ -33,8 +34,9 @@ class Job:
     """Control.Solve in gateway mode, with a session, the Status stream, and the bridge. A context manager.
 
     Mirrors client.Build of BuildKit 0.33.1: the request has no definition; what is built goes through the bridge.
-    attachables: what the session serves beside registry logins. internal: kept out of the
-    daemon's history. silence: seconds after which a daemon that sends nothing is taken for lost.
+    attachables: what the session serves beside registry logins. platforms: what the result is to be for, () is the
+    daemon's own; it warns of another. internal: kept out of the daemon's history. silence: seconds after which a daemon
+    that sends nothing is taken for lost.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Job:
         attachables: Iterable[Attachable] = (),
         shared_key: str = "",
         annotations: Iterable[tuple[str, str]] = (),
+        platforms: Iterable[Platform] = (),
         internal: bool = False,
         silence: float = SILENCE,
     ) -> None:
@@ -61,7 +64,7 @@ class Job:
             (self._auth, *attachables), shared_key=shared_key, silence=silence, on_lost=self._on_lost
         )
         self._feed = Feed(connection, self.ref, self.record, options.sink, cancellation.cancel)
-        self._request = _request(self.ref, self._session.id, options, annotations, internal)
+        self._request = _request(self.ref, self._session.id, options, annotations, platforms, internal)
         self._control: Pending[control_pb2.SolveResponse] | None = None
         self._ended = threading.Event()
 
@@ -180,11 +183,17 @@ def _session_error(error: SolveError, cause: BaseException) -> SessionError:
 
 
 def _request(
-    ref: str, session: str, options: Options, annotations: Iterable[tuple[str, str]], internal: bool
+    ref: str,
+    session: str,
+    options: Options,
+    annotations: Iterable[tuple[str, str]],
+    platforms: Iterable[Platform],
+    internal: bool,
 ) -> control_pb2.SolveRequest:
     entries = [export.entry(annotations) for export in options.exports]
     exporters = [control_pb2.Exporter(Type=kind, Attrs=attributes) for kind, attributes in entries]
     first, attributes = entries[0] if entries else ("", {})
+    asked = ",".join(map(str, platforms))
     return control_pb2.SolveRequest(
         Ref=ref,
         Session=session,
@@ -192,6 +201,8 @@ def _request(
         # Daemons before 0.13 know these two only, and would export nothing without an error.
         ExporterDeprecated=first,
         ExporterAttrsDeprecated=attributes,
+        # There is no frontend, but exporters compare this with what they are given, and warn where it is another.
+        FrontendAttrs={"platform": asked} if asked else {},
         Cache=control_pb2.CacheOptions(
             Exports=[control_pb2.CacheOptionsEntry(Type=s.type, Attrs=dict(s.attributes)) for s in options.cache_to],
             Imports=[control_pb2.CacheOptionsEntry(Type=s.type, Attrs=dict(s.attributes)) for s in options.cache_from],

@@ -24,6 +24,7 @@ from pyllb.client.task import Cancellation
 from pyllb.errors import GraphError, PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
 from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
+from pyllb.ir.meta import Settings
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
@@ -170,7 +171,14 @@ def _job(connection: Connection, plan: Plan, cancellation: Cancellation) -> Job:
         attachables=plan.attachables,
         shared_key=plan.shared_key,
         annotations=plan.node.spec.annotations,
+        platforms=plan.options.platforms or _own_platforms(plan.node.meta.settings),
     )
+
+
+def _own_platforms(settings: Settings) -> tuple[Platform, ...]:
+    """The platform that a build names for its result, if it does."""
+    asked = settings.platform or (settings.image.constraints.platform if settings.image is not None else None)
+    return () if asked is None else (asked,)
 
 
 def _load(job: Job, plan: Plan, platforms: Iterable[Platform], address: str) -> Mapping[Platform, Built]:

@@ -84,6 +84,19 @@ def test_files_of_several_platforms_have_a_directory_each(client: Client, node: 
     assert (result.cache.total, len(copies)) == (1, 1), "what is the same for all is done once"
 
 
+def test_a_platform_that_was_asked_for_is_no_reason_to_warn(client: Client, node: FS, tmp_path: Path) -> None:
+    output = f"type=oci,dest={tmp_path}/x.tar"
+    for platform in ("linux/s390x", BOTH):
+        assert client.solve(node, platform=platform, output=output).warnings == ()
+    assert client.solve(node.platform("linux/s390x").mkfile("/x", ""), output=output).warnings == ()
+
+
+def test_an_image_for_another_platform_than_asked_for_is_warned_of(client: Client, tmp_path: Path) -> None:
+    node = fs().platform("linux/s390x").mkfile("/x", "")
+    (warning,) = client.solve(node, platform="linux/arm64", output=f"type=oci,dest={tmp_path}/x.tar").warnings
+    assert warning.short == 'Requested platform "linux/arm64" does not match result platform "linux/s390x"'
+
+
 def test_a_step_that_fails_for_one_platform_has_its_line(client: Client, node: FS) -> None:
     base = fs().image("busybox", platform="linux/amd64")
     with pytest.raises(ExecError, match="exit code 7") as caught:
