@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import posixpath
 import re
 from collections.abc import Iterable, Mapping
 
@@ -168,7 +169,8 @@ def solve_error(blame: Blame, *, definitions: Iterable[Definition] = (), record:
             code=blame.code,
         )
     kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
-    message = _with_step(vertex, blame.message) if sources else blame.message
+    said = _without_dest(blame.message, definition, digest)
+    message = _with_step(vertex, said) if sources else said
     return kind(message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
 
 
@@ -176,6 +178,21 @@ def _with_step(vertex: str, message: str) -> str:
     """With the step in front: the daemon says "invalid response status 404", and not of which URL."""
     step = _short(vertex)
     return message if not step or step in message else f"{step}: {message}"
+
+
+_NO_DEST = re.compile(r"failed to stat (?P<dest>.+?): lstat .+: no such file or directory\Z")
+
+
+def _without_dest(message: str, definition: Definition | None, digest: str) -> str:
+    """For a copy into a directory that is not there, where the daemon names a place of its own, what would do."""
+    match = _NO_DEST.search(message)
+    data = dict(definition.ops).get(digest) if definition and match else None
+    if match is None or data is None:
+        return message
+    copies = [action.copy for action in ops_pb2.Op.FromString(data).file.actions if action.HasField("copy")]
+    if not any(copy.dest == match["dest"] and not copy.createDestPath for copy in copies):
+        return message
+    return f"there is no directory {posixpath.dirname(match['dest'].rstrip('/'))!r}; create_dest=True makes it"
 
 
 _REFUSED = re.compile(r"\b40[13]\b|unauthorized|authorization failed|access denied", re.IGNORECASE)
