@@ -156,8 +156,11 @@ def definition_page() -> str:
 
 def command() -> str:
     parts = [COMMAND]
+    names = group.context_settings["help_option_names"]  # which a real call's context has from its parent
     for path, one in walk(group, ("pyllb",)):
-        context = click.Context(one, info_name=" ".join(path), max_content_width=110, terminal_width=110)
+        context = click.Context(
+            one, info_name=" ".join(path), max_content_width=110, terminal_width=110, help_option_names=names
+        )
         parts.append(f"## {' '.join(path)}\n\n```text\n{one.get_help(context)}\n```\n")
     return "\n".join(parts)
 

@@ -105,9 +105,8 @@ def _type(parameter: Parameter) -> object:
 
 
 def _help(parameter: Parameter) -> str:
-    default = "required" if parameter.required else _shown_default(parameter)
-    label = "" if parameter.required or not default else "default: "
-    return f"{parameter.help}  [{label}{default}]".strip() if default else parameter.help
+    default = "" if parameter.required else _shown_default(parameter)  # that one is required, click says itself
+    return f"{parameter.help}  [default: {default}]".strip() if default else parameter.help
 
 
 def _shown_default(parameter: Parameter) -> str:

@@ -251,6 +251,7 @@ def test_help_shows_the_targets_own_flags_and_works_without_a_file(project: Path
     assert "Parameters of the target default:" in text
     assert "--version TEXT" in text
     assert "[default: dev]" in text
+    assert run(project, "solve", ":needs", "--help").stdout.count(b"[required]") == 1
 
     general = run(project / "sub", "solve", "--help")
     assert (general.returncode, b"--output" in general.stdout) == (0, True)
