@@ -138,7 +138,7 @@ class Configured(State):
     def created(self, when: datetime | float) -> Self:
         """Set when the image was made: a datetime, or seconds since the epoch; else it is the newest layer's time.
 
-        A solve with SOURCE_DATE_EPOCH makes a later time that one. Raises OptionError. Image config: created.
+        An output's source-date-epoch takes the place of a later time. Raises OptionError. Image config: created.
         """
         if when is None:
             raise OptionError("created is None; write a datetime, or seconds since 1970-01-01 UTC")
