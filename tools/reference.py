@@ -50,6 +50,10 @@ COMMAND = """\
 Made from the command's own help by `tools/reference.py`. stdout carries what was asked for; progress and messages go to
 stderr. Exit codes: 0 done, 1 the build failed, 2 wrong use or a wrong build file, 3 no daemon or connection lost, 130
 interrupted.
+
+The environment: `BUILDKIT_HOST` is the daemon, `BUILDKIT_PROGRESS` what `--progress=auto` means, `DOCKER_CONFIG` the
+directory whose config.json has the registry logins (`~/.docker`), `PYLLB_ENGINE_HOME` a directory for all that a
+private daemon writes. What shapes the display besides is under [pyllb.progress.make](client.md#pyllbprogressmake).
 """
 
 

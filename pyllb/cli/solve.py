@@ -157,8 +157,8 @@ command = TargetCommand(
         _many(
             ["--output", "-o", "output"],
             "SPEC",
-            "What to make, such as type=local,dest=out or type=image,name=registry/app:1,push=true; "
-            "without it the result stays in the daemon's cache.",
+            "What to make, such as type=local,dest=out, or out alone, or "
+            "type=image,name=registry/app:1,push=true; without it the result stays in the daemon's cache.",
         ),
         _many(
             ["--cache-from", "--import-cache", "cache_from"],
