@@ -169,7 +169,7 @@ def solve_error(blame: Blame, *, definitions: Iterable[Definition] = (), record:
             code=blame.code,
         )
     kind = SolveCanceled if blame.code == "CANCELLED" else SolveError
-    said = _without_dest(blame.message, definition, digest)
+    said = _without_dest(_CHECKSUM.sub("", blame.message), definition, digest)
     message = _with_step(vertex, said) if sources else said
     return kind(message, sources=sources, vertex=vertex, digest=digest, logs=logs, code=blame.code)
 
@@ -180,6 +180,8 @@ def _with_step(vertex: str, message: str) -> str:
     return message if not step or step in message else f"{step}: {message}"
 
 
+# What the daemon says before a path that is not there: which of its snapshots it looked at, by an id of its own.
+_CHECKSUM = re.compile(r"failed to compute cache key: failed to calculate checksum of ref \S+: ")
 _NO_DEST = re.compile(r"failed to stat (?P<dest>.+?): lstat .+: no such file or directory\Z")
 
 

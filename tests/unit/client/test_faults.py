@@ -36,6 +36,10 @@ def test_a_status_of_this_side_names_the_daemon(code: Code, kind: type[PyllbErro
     [
         ("invalid response status 404", "https://x.y/z: invalid response status 404"),
         ("https://x.y/z is gone", "https://x.y/z is gone"),
+        (
+            'failed to compute cache key: failed to calculate checksum of ref mzgq::p9bj: "/x": not found',
+            'https://x.y/z: "/x": not found',
+        ),
     ],
 )
 def test_a_step_that_failed_is_named(said: str, message: str) -> None:
