@@ -51,7 +51,7 @@ class Result(Value):
     """What a solve that succeeded gave.
 
     metadata: the exporters' response, such as "containerimage.digest" (client.SolveResponse.ExporterResponse of
-    BuildKit 0.33.1); () when nothing was exported. steps: one per vertex, in the order they were first heard of, the
+    BuildKit 0.33.1); empty when nothing was exported. steps: one per vertex, in the order they were first heard of, the
     daemon's own (exports, cache imports, logins) among them. cache: of the build's own steps. duration: seconds
     from the call to its end. targets: the name and result of each target, when several were solved; the other fields
     then are of all of them together, later targets' metadata over earlier ones'.
