@@ -31,6 +31,7 @@ from pyllb.marshal.definition import Definition
 from pyllb.marshal.lower import Lowered, ResolveImage
 from pyllb.rpc.status import RpcError
 from pyllb.session.ids import new_id
+from pyllb.status import VertexWarning
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def solve_plan(connection: Connection, plan: Plan, cancellation: Cancellation) -
     return Result(
         metadata=metadata,
         steps=job.record.steps(),
-        warnings=(*warnings, *job.record.warnings()),
+        warnings=(*warnings, *_misnamed(plan), *job.record.warnings()),
         cache=job.record.cache_use(frozenset(itertools.chain.from_iterable(map(_steps, job.definitions)))),
         duration=time.monotonic() - begin,
     )
@@ -179,6 +180,17 @@ def _own_platforms(settings: Settings) -> tuple[Platform, ...]:
     """The platform that a build names for its result, if it does."""
     asked = settings.platform or (settings.image.constraints.platform if settings.image is not None else None)
     return () if asked is None else (asked,)
+
+
+def _misnamed(plan: Plan) -> Iterator[VertexWarning]:
+    """Warnings of one image that an index names for several platforms, of which the daemon says nothing."""
+    asked, own = plan.options.platforms, _own_platforms(plan.node.meta.settings)
+    if plan.options.exports and len(asked) > 1 and own:
+        (made,) = (platform.normalized() for platform in own)
+        for platform in asked:
+            if platform.normalized() != made:
+                text = f"what is made for {platform} is for {made}: the build names that platform for its result"
+                yield VertexWarning(vertex="", short=text)
 
 
 def _load(job: Job, plan: Plan, platforms: Iterable[Platform], address: str) -> Mapping[Platform, Built]:

@@ -97,6 +97,15 @@ def test_an_image_for_another_platform_than_asked_for_is_warned_of(client: Clien
     assert warning.short == 'Requested platform "linux/arm64" does not match result platform "linux/s390x"'
 
 
+@pytest.mark.parametrize("of", ["state", "image"])
+def test_an_index_whose_images_are_all_for_one_platform_is_warned_of(client: Client, tmp_path: Path, of: str) -> None:
+    pinned = fs().platform("linux/amd64") if of == "state" else fs().image("busybox", platform="linux/amd64")
+    found = client.solve(pinned.mkfile("/x", ""), platform=BOTH, output=f"type=oci,dest={tmp_path}/x.tar").warnings
+    assert [warning.short for warning in found] == [
+        "what is made for linux/arm/v6 is for linux/amd64: the build names that platform for its result"
+    ]
+
+
 def test_a_step_that_fails_for_one_platform_has_its_line(client: Client, node: FS) -> None:
     base = fs().image("busybox", platform="linux/amd64")
     with pytest.raises(ExecError, match="exit code 7") as caught:
