@@ -15,6 +15,8 @@ from pyllb.value import Shown
 
 T = TypeVar("T")
 
+_PART = 128  # places that are looked at together: an op has up to eight, and a loop makes several ops
+
 _Position = tuple[int | None, int | None, int | None, int | None]
 ReadText = Callable[[str], str | None]
 """The text of a user's file by its name; None when the file is not the user's."""
@@ -45,24 +47,29 @@ def place_lines(places: Iterable[tuple[bytes, bytes]]) -> tuple[SourceLine, ...]
     from pyllb._pb import ops_pb2
 
     lines: list[SourceLine] = []
+    files: dict[bytes, tuple[str, str]] = {}  # an op may have thousands of places in a file
     for info, location in _once(places):
         ranges = ops_pb2.Location.FromString(location).ranges
         if ranges:
-            file = ops_pb2.SourceInfo.FromString(info)
+            if info not in files:
+                file = ops_pb2.SourceInfo.FromString(info)
+                files[info] = file.filename, file.data.decode(errors="replace")
+            filename, content = files[info]
             first = min(r.start.line for r in ranges)
             last = max(max(r.start.line, r.end.line) for r in ranges)
-            lines.append(SourceLine(file.filename, first, last, file.data.decode(errors="replace")))
+            lines.append(SourceLine(filename, first, last, content))
     return tuple(reversed(lines))
 
 
 def _once(places: Iterable[T]) -> list[T]:
-    """The places, without any part that is the same as the part before it."""
+    """The places, without any part, of up to _PART places, that is the same as the part before it."""
     kept: list[T] = []
     for place in places:
         kept.append(place)
-        sizes = range(1, len(kept) // 2 + 1)
-        again = next((size for size in sizes if kept[-size:] == kept[-2 * size : -size]), 0)
-        del kept[len(kept) - again :]
+        for size in range(1, min(len(kept) // 2, _PART) + 1):
+            if kept[-1 - size] == place and kept[-size:] == kept[-2 * size : -size]:
+                del kept[-size:]
+                break
     return kept
 
 
