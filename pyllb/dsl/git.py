@@ -22,7 +22,8 @@ GitTime = Literal["checkout", "commit"]
 
 _GIT_TIMES: tuple[GitTime, ...] = ("checkout", "commit")
 _HEX_SHA = r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z"
-_SSH_KEY = r"^[a-z0-9@.-]+ AAAA"  # the kind, and in base64 the length of the kind
+# The kind, and in base64 the length of the kind. Options, or whom it is of, may stand before: ssh.ParseAuthorizedKey.
+_SSH_KEY = r"(?:^|\s)[a-z0-9@.-]+[ \t]+AAAA"
 # What git check-ref-format refuses of a name, and what means something else than a name: HEAD~1, a..b, *.
 _NO_REF = r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|(?:^|/)\.|\.lock(?:/|$)|[/.]$|^/|^@$"
 _REF_IS = "which no branch or tag can be called; write its name, such as 'main' or 'v1.2', or a commit's hex digits"
@@ -52,7 +53,7 @@ def git_signature(
     """
     if check.flag("require_signed_tag", require_signed_tag) and check.flag("ignore_signed_tag", ignore_signed_tag):
         raise OptionError("require_signed_tag=True and ignore_signed_tag=True; then no signature counts")
-    if ARMOUR not in check.text("the key of git_signature", key) and not re.search(_SSH_KEY, key, re.MULTILINE):
+    if ARMOUR not in check.text("the key of git_signature", key) and not re.search(_SSH_KEY, key):
         raise OptionError(
             f"the key of git_signature is {check.show(key)}; write the key, '{ARMOUR}...' or 'ssh-ed25519 AAAA...'"
         )

@@ -409,3 +409,17 @@ def test_a_ref_that_git_can_have_is_taken_as_it_is(ref: str) -> None:
     assert output is not None
     assert isinstance(output.vertex, SourceOp)
     assert output.vertex.identifier == f"git://host/n#{ref}"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIA me",
+        "sk-ssh-ed25519@openssh.com AAAAGnNr",
+        "# of the release\n  ecdsa-sha2-nistp256\tAAAAE2Vj\n",
+        "alice@example.com ssh-rsa AAAAB3Nz",
+        'namespaces="git, file" ssh-rsa AAAAB3Nz',
+    ],
+)
+def test_an_ssh_key_is_taken_as_go_reads_it_from_authorized_keys_and_allowed_signers(key: str) -> None:
+    assert pyllb.git_signature(key).key == key
