@@ -18,7 +18,8 @@ _KNOWN_OS = frozenset(
         *("netbsd", "openbsd", "plan9", "solaris", "windows", "zos"),
     )
 )
-_WASM_OS = ("wasi", "wasip1")
+# Of text that has both parts; alone they are no platform to containerd. wasi/wasm32 is what Docker first called it.
+_WASM_OS, _WASM_ARCH = ("wasi", "wasip1"), "wasm32"
 _KNOWN_ARCH = frozenset(
     (
         *("386", "amd64", "amd64p32", "arm", "armbe", "arm64", "arm64be", "loong64", "mips", "mipsle", "mips64"),
@@ -123,7 +124,7 @@ def known_platform(text: str, *, host: Platform | None = None) -> Platform:
     if os not in _KNOWN_OS and os not in _WASM_OS:
         hint = f"{near(os, sorted(_KNOWN_OS)) or ';'} one that is new is Platform({os!r}, {arch!r})"
         raise OptionError(f"{text!r} is not a known platform: there is no operating system {os!r}{hint}")
-    if arch not in _KNOWN_ARCH:
+    if arch not in _KNOWN_ARCH and arch != _WASM_ARCH:
         hint = f"{near(arch, sorted(_KNOWN_ARCH)) or ';'} one that is new is Platform({os!r}, {arch!r})"
         raise OptionError(f"{text!r} is not a known platform: there is no architecture {arch!r}{hint}")
     return platform

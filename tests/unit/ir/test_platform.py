@@ -123,7 +123,8 @@ def test_what_is_no_text_is_refused(value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["linux", "arm64", "linux/x86_64", "macOS/aarch64", "wasi/wasm", "wasip1/wasm", "linux/loong64"]
+    "text",
+    ["linux", "arm64", "linux/x86_64", "macOS/aarch64", "wasi/wasm", "wasi/wasm32", "wasip1/wasm", "linux/loong64"],
 )
 def test_a_platform_that_programs_run_on_is_known(text: str) -> None:
     assert known_platform(text) == parse_platform(text)
