@@ -57,7 +57,7 @@ def parse_bool(option: str, key: str, value: str) -> bool:
     raise UsageError(f"{option}: {key}={value!r} is not a truth value; write true or false")
 
 
-_COMPRESSIONS = ("uncompressed", "gzip", "estargz", "zstd")
+_COMPRESSIONS = ("uncompressed", "gzip", "estargz", "zstd", "nydus")  # nydus: of a daemon that is built with it
 _NUMBERS = ("compression-level", "source-date-epoch")
 _PLACES = ("dest", "src")  # of this side: a file name need not be UTF-8
 

@@ -183,6 +183,11 @@ def test_a_place_is_absolute_from_the_start(tmp_path: Path, monkeypatch: pytest.
     assert target_of(Export("image")) is None
 
 
+@pytest.mark.parametrize("compression", ["uncompressed", "gzip", "estargz", "zstd", "nydus"])
+def test_a_compression_that_a_daemon_can_have_is_taken(compression: str) -> None:
+    assert dict(Export("oci", "x", {"compression": compression}).attributes)["compression"] == compression
+
+
 def test_a_long_cache_stays_as_it_is_but_for_its_mode() -> None:
     assert parse_cache_to("type=registry,ref=r/a,compression=zstd") == (
         CacheSpec("registry", {"mode": "min", "ref": "r/a", "compression": "zstd"}),
