@@ -9,6 +9,7 @@ import os
 import platform as machine
 import sys
 from collections.abc import Callable, Mapping
+from types import ModuleType
 
 from pyllb.errors import OptionError, PyllbError
 from pyllb.ir.constraints import NO_CONSTRAINTS, Constraints
@@ -164,7 +165,8 @@ def text_of(filename: str) -> str:
 
 def _globals(filename: str) -> dict[str, object]:
     """The names of the module that a file is of: in them stands its loader, which knows the text of one in a zip."""
-    modules = (getattr(module, "__dict__", {}) for module in list(sys.modules.values()))
+    # Not those of other types: one that is lazy is loaded as soon as anything of it is asked for.
+    modules = (vars(module) for module in list(sys.modules.values()) if type(module) is ModuleType)
     return next((names for names in modules if names.get("__file__") == filename), {})
 
 

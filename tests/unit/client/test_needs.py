@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 import zipfile
 from pathlib import Path
 
@@ -211,6 +212,21 @@ def test_the_text_of_a_module_in_an_archive_is_known(tmp_path: Path, monkeypatch
 
     place = made.source_lines(made.digest)[0]
     assert (place.filename, place.line, place.text) == (steps.__file__, 2, text)
+
+
+def test_no_module_is_loaded_to_find_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lazy one is as soon as any attribute of it is asked for, and may fail."""
+    (tmp_path / "lazy_steps.py").write_text("raise ImportError('is loaded')\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = importlib.util.find_spec("lazy_steps")
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    lazy = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "lazy_steps", lazy)
+    spec.loader.exec_module(lazy)
+
+    assert user_text("/nowhere/build.py") == ""
 
 
 def test_a_module_that_was_edited_and_loaded_again_has_its_new_text(
