@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import attrs
 
-from pyllb.client.specs.fields import check_attributes, one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import attribute_pairs, check_attributes, one_or_many, parse_bool, parse_fields
 from pyllb.client.specs.output import IMAGES, Export
 from pyllb.errors import NotThereYet, RefError, UsageError, near
 from pyllb.ir.reference import parse_reference
@@ -24,10 +24,6 @@ _REFERENCE = re.compile(
 _TAG = "buildcache"
 
 
-def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(value.items() if isinstance(value, Mapping) else value)
-
-
 @attrs.frozen(eq=False, repr=False)
 class CacheSpec(Value):
     """A build cache. Mirrors client.CacheOptionsEntry of BuildKit 0.33.1.
@@ -41,7 +37,7 @@ class CacheSpec(Value):
     """
 
     type: str
-    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs)
+    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=attribute_pairs)
 
     def __attrs_post_init__(self) -> None:
         if self.type in _LATER:

@@ -84,6 +84,14 @@ def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -
             raise UsageError(f"{option}: {name}={value!r} is not a whole number")
 
 
+def attribute_pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Attributes, from a mapping or from pairs. Raises UsageError."""
+    found = tuple(value.items() if isinstance(value, Mapping) else value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(pair, tuple | list) and len(pair) == 2 for pair in found):
+        raise UsageError(f"attributes: {value!r} are none; write {{'name': 'registry/app'}}, say")
+    return tuple([(name, text) for name, text in found])
+
+
 def one_or_many(option: str, value: object, single: type | tuple[type, ...]) -> list[object]:
     """An option as the list of its values: None is none, one value is one. Raises UsageError for what is neither."""
     if value is None:

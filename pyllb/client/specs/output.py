@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.client.specs.fields import check_attributes, one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import attribute_pairs, check_attributes, one_or_many, parse_bool, parse_fields
 from pyllb.errors import NotThereYet, RefError, UsageError, near
 from pyllb.ir.reference import parse_reference
 from pyllb.value import Value
@@ -32,10 +32,6 @@ _TRUTHS = (
 )
 
 
-def _pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    return tuple(value.items() if isinstance(value, Mapping) else value)
-
-
 @attrs.frozen(eq=False, repr=False)
 class Export(Value):
     """One exporter of a solve. Mirrors client.ExportEntry of BuildKit 0.33.1.
@@ -48,7 +44,7 @@ class Export(Value):
 
     type: str
     dest: str | os.PathLike[str] | None = None
-    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=_pairs)
+    attributes: tuple[tuple[str, str], ...] = attrs.field(default=(), converter=attribute_pairs)
 
     def __attrs_post_init__(self) -> None:
         if self.type not in _TYPES:

@@ -188,6 +188,13 @@ def test_a_compression_that_a_daemon_can_have_is_taken(compression: str) -> None
     assert dict(Export("oci", "x", {"compression": compression}).attributes)["compression"] == compression
 
 
+@pytest.mark.parametrize("make", [lambda wrong: Export("oci", "x", wrong), lambda wrong: CacheSpec("inline", wrong)])
+@pytest.mark.parametrize("wrong", [None, 5, "ab", ["ab"], [("a", "b", "c")]])
+def test_attributes_that_are_no_pairs_are_told(make: Any, wrong: object) -> None:
+    with pytest.raises(UsageError, match=r"attributes: .* write {'name': 'registry/app'}, say"):
+        make(wrong)
+
+
 def test_a_long_cache_stays_as_it_is_but_for_its_mode() -> None:
     assert parse_cache_to("type=registry,ref=r/a,compression=zstd") == (
         CacheSpec("registry", {"mode": "min", "ref": "r/a", "compression": "zstd"}),
