@@ -28,14 +28,14 @@ def lines(error: BaseException, *, logs_shown: bool = False, debug: bool = False
     logs_shown: the progress has shown the last output of what failed, so it is not repeated. debug: the whole traceback
     comes first.
     """
-    return [_plain(line) for line in _lines(error, logs_shown, debug)]
+    return [_plain(line) for part in _lines(error, logs_shown, debug) for line in part.split("\n")]
 
 
 def _plain(line: str) -> str:
     """Without what a terminal would take for more than text: a build file may hold it, and a daemon's message."""
     from pyllb.progress.lines import plain_text
 
-    return plain_text(line.expandtabs())
+    return plain_text(line.rstrip("\r").replace("\r", " ").expandtabs())  # it overwrites nothing here
 
 
 def _lines(error: BaseException, logs_shown: bool, debug: bool) -> list[str]:
@@ -57,7 +57,7 @@ def _lines(error: BaseException, logs_shown: bool, debug: bool) -> list[str]:
 
 def _message(error: PyllbError) -> list[str]:
     kind = "not there yet: " if isinstance(error, NotThereYet) else ""
-    out = f"error: {kind}{error.message}".split("\n")
+    out = [f"error: {kind}{error.message}"]
     if isinstance(error, ExecError):
         if error.command not in error.message:
             out.append(f"command: {error.command}")
@@ -69,7 +69,9 @@ def _message(error: PyllbError) -> list[str]:
 def _output(error: SolveError) -> list[str]:
     if not error.logs:
         return []
-    return ["------", f" > {error.vertex}:", *error.logs[-_LOG_LINES:], "------"]
+    from pyllb.progress.lines import plain_text
+
+    return ["------", f" > {error.vertex}:", *map(plain_text, error.logs[-_LOG_LINES:]), "------"]
 
 
 def _usage(error: click.ClickException) -> list[str]:

@@ -120,6 +120,22 @@ def test_exit_codes_are_as_listed(error: BaseException, code: int) -> None:
     assert exit_code(error) == code
 
 
+def test_a_carriage_return_in_a_message_hides_nothing_of_it() -> None:
+    """In a step's output what stands before one was overwritten; in a message it is a part of it."""
+    source = errors.SourceLine("/src/build.py", 1, text="run('a\rb')\n")
+    error = errors.SolveError("echo 'a\rb' failed\r\nwhy", sources=[source], logs=["10%\r20%\r"])
+
+    assert lines(error)[2:] == [
+        "20%",
+        "------",
+        "/src/build.py:1",
+        " >    1 | run('a b')",
+        "error: echo 'a b' failed",
+        "why",
+    ]
+    assert lines(ValueError("one\r\ntwo"))[:2] == ["error: unexpected ValueError: one", "two"]
+
+
 def test_where_1_is_an_answer_no_failure_ends_with_it() -> None:
     failures = [errors.ResolveError("x"), KeyError("x"), errors.UsageError("x"), errors.ConnectError("x")]
     assert [exit_code(error, answers=True) for error in failures] == [2, 2, 2, 3]
