@@ -56,8 +56,12 @@ class Export(Value):
         self._check_attributes()
 
     def _check_dest(self) -> None:
-        if self.dest is not None and "\0" in os.fsdecode(self.dest):
-            raise UsageError(f"{_OPTION}: dest={os.fspath(self.dest)!r} has a NUL character, which no path has")
+        try:
+            place = os.fsencode(self.dest or "")
+        except (TypeError, UnicodeEncodeError):
+            raise UsageError(f"{_OPTION}: dest={self.dest!r} is no path; write a str or a Path") from None
+        if b"\0" in place:
+            raise UsageError(f"{_OPTION}: dest={os.fspath(self.dest or '')!r} has a NUL character, which no path has")
         if self.type == "local" and not self.dest:
             raise UsageError(f"{_OPTION}: type=local needs a directory; write type=local,dest=DIRECTORY")
         if self.type == "local" and self.dest == "-":

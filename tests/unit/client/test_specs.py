@@ -195,6 +195,11 @@ def test_attributes_that_are_no_pairs_are_told(make: Any, wrong: object) -> None
         make(wrong)
 
 
+def test_a_dest_is_a_path() -> None:
+    with pytest.raises(UsageError, match="output: dest=5 is no path"):
+        Export("local", 5)  # type: ignore[arg-type]  # a wrong one
+
+
 def test_a_long_cache_stays_as_it_is_but_for_its_mode() -> None:
     assert parse_cache_to("type=registry,ref=r/a,compression=zstd") == (
         CacheSpec("registry", {"mode": "min", "ref": "r/a", "compression": "zstd"}),
@@ -384,6 +389,7 @@ def test_annotations_that_have_a_place_or_that_no_exporter_is_told_are_no_error(
         ({"local": {"context": 3}}, "local: 'context': 3 is not a name and its directory"),
         ({"no_cache": "false"}, "no_cache: 'false' is neither True nor False"),
         ({"output": "a\0b"}, r"output: dest='a\\x00b' has a NUL"),
+        ({"output": "type=local,dest=\ud800"}, r"output: dest='\\ud800' is no path"),
         ({"output": "type=oci,dest=x,compression=zst"}, "compression='zst' is none of .*did you mean 'zstd'"),
         ({"output": "type=oci,dest=x,compression-level=high"}, "compression-level='high' is not a whole number"),
         ({"output": "type=oci,dest=x,source-date-epoch=now"}, "source-date-epoch='now' is not a whole number"),
