@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from io import IOBase
@@ -67,6 +68,14 @@ def has_utf8(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+def _is_path(text: str) -> bool:
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -> None:
     """Make sure of attributes that go to the daemon: text, and what it reads in the same way everywhere.
 
@@ -75,7 +84,8 @@ def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -
     for name, value in attributes:
         if not isinstance(name, str) or not isinstance(value, str):
             raise UsageError(f"{option}: {name!r}: {value!r} is not an attribute and its value, which are text")
-        if "\0" in value or (name not in _PLACES and not has_utf8(name + value)):
+        has_bytes = _is_path(value) if name in _PLACES else has_utf8(name + value)
+        if "\0" in value or not has_bytes:
             raise UsageError(f"{option}: {name}={value!r} has a character that no text for the daemon has")
         if name == "compression" and value not in _COMPRESSIONS:
             known = ", ".join(_COMPRESSIONS)

@@ -396,6 +396,7 @@ def test_annotations_that_have_a_place_or_that_no_exporter_is_told_are_no_error(
         ({"output": "type=oci,dest=x,annotation.a=\udcff"}, r"annotation.a='\\udcff' has a character"),
         ({"cache_to": "type=registry,ref=Not/A"}, "ref=Not/A of a build cache: .* upper-case letters"),
         ({"cache_to": "type=local,dest=a\0"}, r"dest='a\\x00' has a character"),
+        ({"cache_to": "type=local,dest=\ud800"}, r"dest='\\ud800' has a character"),
         ({"cache_from": "type=registry,ref=\udcff"}, r"ref='\\udcff' has a character"),
         ({"secrets": {"a": Path("\0")}}, r"secret 'a': '\\x00' cannot be read: embedded null"),
         ({"ssh": {"a": "\0"}}, r"'\\x00' cannot be used as an ssh agent: embedded null"),
