@@ -14,7 +14,8 @@ from pyllb.ir.site import Site
 
 _MAX_LIMIT = (1 << 31) - 1
 _LETTER = r"[^\s/@:%?#]"  # what is none is something else in a URL, as which the daemon reads it
-_NAMED = rf"[A-Za-z0-9._-]+(?::[0-9]+)?/(?:{_LETTER}|[/:])*{_LETTER}(?::{_LETTER}+|(?::{_LETTER}+)?@[^\s@]+)\Z"
+_HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
+_NAMED = rf"{_HOST}/(?:{_LETTER}|[/:])*{_LETTER}(?::{_LETTER}+|(?::{_LETTER}+)?@[^\s@]+)\Z"
 
 
 def oci_layout_op(

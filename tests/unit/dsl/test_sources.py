@@ -423,3 +423,11 @@ def test_a_ref_that_git_can_have_is_taken_as_it_is(ref: str) -> None:
 )
 def test_an_ssh_key_is_taken_as_go_reads_it_from_authorized_keys_and_allowed_signers(key: str) -> None:
     assert pyllb.git_signature(key).key == key
+
+
+@pytest.mark.parametrize("ref", ["layouts/x:1", "host:5000/a/b:1", f"[::1]:5000/x:1@{SHA}", f"docker.io/a@{SHA}"])
+def test_an_image_of_a_layout_has_any_name_that_the_daemon_can_read(ref: str) -> None:
+    output = pyllb.oci_layout(ref).output
+    assert output is not None
+    assert isinstance(output.vertex, SourceOp)
+    assert output.vertex.identifier == f"oci-layout://{ref}"
