@@ -195,7 +195,7 @@ class _Emitter:
         self.ops[digest] = data
         self.metadata.add_return(digest, caps.RETURN)
         return Definition(
-            tuple(self.ops.items()), self.metadata.encoded, tuple(self.sources.infos), self.sources.locations
+            tuple(self.ops.items()), self.metadata.encoded, tuple(self.sources.infos), self.sources.locations()
         )
 
     def _emit(self, vertices: Sequence[Vertex], root: Output) -> None:

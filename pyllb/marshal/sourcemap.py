@@ -77,12 +77,13 @@ def _once(places: Iterable[T]) -> list[T]:
 class SourceMap(Shown):
     """Collects the files and the locations of one marshal call, encoded. A site is encoded once.
 
-    infos: each file as pb.SourceInfo. locations: by op digest, the encoded items of pb.Locations.
+    infos: each file as pb.SourceInfo.
     """
 
     read_text: ReadText
     infos: list[bytes] = attrs.field(factory=list, init=False)
-    locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _locations: dict[str, bytes] = attrs.field(factory=dict, init=False)
+    _again: dict[str, list[bytes]] = attrs.field(factory=dict, init=False)  # of digests that several vertices have
     _indices: dict[bytes, int] = attrs.field(factory=dict, init=False)
     _files: dict[str, int | None] = attrs.field(factory=dict, init=False)
     _sites: dict[int, tuple[Site, bytes]] = attrs.field(factory=dict, init=False)
@@ -99,19 +100,31 @@ class SourceMap(Shown):
         if known is None:  # with the site, so that no other one gets its id
             found = b"".join([self._location(frame) for frame in reversed(site.frames)])
             known = self._sites[id(site)] = site, found
-        before = self.locations.get(digest)
-        self.locations[digest] = known[1] if before is None else before + known[1]
+        self._add(digest, known[1])
 
     def add_encoded(self, digest: str, places: tuple[tuple[bytes, bytes], ...]) -> None:
         """Add places that are encoded already, each with its file; equal files become one."""
-        found = b""
+        found: list[bytes] = []
         if self.read_text is not no_text:
             for info, place in places:
                 index = self._indices.get(info)
                 if index is None:
                     index = self._indices[info] = self._index(info, _said(info))
-                found += message(b"\x0a", integer(b"\x08", index) + place)
-        self.locations[digest] = self.locations.get(digest, b"") + found
+                found.append(message(b"\x0a", integer(b"\x08", index) + place))
+        self._add(digest, b"".join(found))
+
+    def _add(self, digest: str, found: bytes) -> None:
+        if digest in self._locations:
+            self._again.setdefault(digest, []).append(found)
+        else:
+            self._locations[digest] = found
+
+    def locations(self) -> dict[str, bytes]:
+        """By op digest, the encoded items of pb.Locations: of each vertex that has it, in order."""
+        for digest, more in self._again.items():
+            self._locations[digest] = b"".join((self._locations[digest], *more))
+        self._again.clear()
+        return self._locations
 
     def _index(self, info: bytes, said: bytes) -> int:
         """The number of a file, added when there is none that says the same."""
