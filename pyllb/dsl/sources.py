@@ -19,7 +19,9 @@ Differ = Literal["none", "metadata"]
 _DIFFERS: tuple[Differ, ...] = ("none", "metadata")
 _HOST = r"\[[0-9A-Fa-f:.]+(?:%25[^\]]+)?\]|[^/?#@:\[\]\\^`{|}%]+"
 _HTTP = rf"https?://(?:[^/?#\[\]]*@)?(?:{_HOST})(?::([0-9]*))?(?:[/?#].*)?\Z"
-_NO_URL = r"[\s\x00-\x1f\x7f]|\A[^?#]*%(?![0-9A-Fa-f]{2})|#.*%(?![0-9A-Fa-f]{2})"  # a query may have any %
+# Of a path Go itself escapes a space; of a query it does not, and servers refuse it. A query may have any %.
+_SPACED = r"\s\Z|\A[^/]*//[^/?#]*\s|\?[^#]* "
+_NO_URL = rf"{_SPACED}|[\x00-\x1f\x7f]|\A[^?#]*%(?![0-9A-Fa-f]{{2}})|#.*%(?![0-9A-Fa-f]{{2}})"
 _NO_HEADER = r"[\x00-\x08\x0a-\x1f\x7f]"
 ARMOUR = "-----BEGIN PGP "
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
@@ -226,7 +228,8 @@ def _http_url(url: str) -> None:
     match = re.match(_HTTP, check.text("the URL of http", url))
     port = match.group(1) or "80" if match else ""
     if not match or re.search(_NO_URL, url) or int(port[:6]) > 65535:
-        raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'")
+        hint = ", and a space as %20" if " " in url else ""
+        raise OptionError(f"the URL of http is {url!r}; write 'https://host/path' or 'http://host/path'{hint}")
 
 
 def _file_digest(checksum: str) -> str:

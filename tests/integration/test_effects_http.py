@@ -56,6 +56,11 @@ def test_the_file_is_named(client: Client, site: Site, options: dict[str, Any], 
     assert files(client, fs().http(f"{site.url}/dir/file.txt", **options)) == {name: CONTENT}
 
 
+def test_a_space_in_the_path_is_escaped_by_the_daemon(client: Client, site: Site) -> None:
+    site.files["/My%20File"] = CONTENT
+    assert files(client, fs().http(f"{site.url}/My File")) == {"My File": CONTENT}
+
+
 def test_the_server_may_name_the_file(client: Client, site: Site) -> None:
     site.headers["Content-Disposition"] = 'attachment; filename="told.bin"'
     assert files(client, fs().http(f"{site.url}/dir/file.txt")) == {"told.bin": CONTENT}

@@ -391,6 +391,7 @@ def test_a_signature_shows_no_key() -> None:
             "http://h/%2F#a%20b",
             "http://h/a|b<>^`{}",
             "http://exämple/ü",
+            "http://h/My File\u3000.zip?x=\u3000#a b",
         ),
     ],
 )

@@ -456,6 +456,9 @@ ROWS: dict[str, Row] = {
     "an http URL with a bad port": (lambda: pyllb.http("https://a:b/c"), OptionError, ("'https://a:b/c'",)),
     "an http URL with a port too high": (lambda: pyllb.http("https://a:65536/c"), OptionError, ("a:65536",)),
     "an http URL with a bad escape": (lambda: pyllb.http("https://a/%zz"), OptionError, ("%zz",)),
+    "an http URL with a space behind it": (lambda: pyllb.http("https://a/b "), OptionError, ("'https://a/b '",)),
+    "an http URL with a space in its host": (lambda: pyllb.http("https://a b/c"), OptionError, ("'https://a b/c'",)),
+    "an http URL with a space in its query": (lambda: pyllb.http("https://a/?b c"), OptionError, ("b c", "%20")),
     "an http URL with half an address": (lambda: pyllb.http("https://[::1/c"), OptionError, ("'https://[::1/c'",)),
     "a header with a control character": (
         lambda: pyllb.http("https://a/b", user_agent="a\x01"),
