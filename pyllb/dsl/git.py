@@ -138,10 +138,10 @@ def _ref(url: str, what: str, in_url: str, given: str | None) -> str:
     if what == "ref" and ":" in given:
         ref, _, subdir = given.partition(":")
         raise OptionError(f"ref is {given!r}; no branch, tag or commit has a ':', write ref={ref!r}, subdir={subdir!r}")
-    if re.search(r"\s", given) or given.startswith("-"):
-        raise OptionError(f"{what} is {given!r}; it has no white space and does not begin with '-'")
     if what == "ref" and re.search(_NO_REF, given):
         raise OptionError(f"ref is {given!r}, {_REF_IS}")
+    if re.search(r"[\x00-\x1f\x7f]", given):
+        raise OptionError(f"{what} is {given!r}; it has no line breaks or other control characters")
     if what == "subdir" and ".." in given.split("/"):
         raise OptionError(f"subdir is {given!r}; it stays inside the repository, without '..'")
     return given

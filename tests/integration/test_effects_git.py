@@ -25,7 +25,8 @@ CREDENTIALS = "Basic eC1hY2Nlc3MtdG9rZW46dGhlIHRva2Vu"  # x-access-token:the tok
 
 @attrs.frozen
 class Repository:
-    """A served repository. first, second: commits; main is at the second, v1 and old at the first."""
+    """A served repository. first, second: commits; main is at the second, v1 and old at the first;
+    spaced has a directory with a space more."""
 
     site: Site
     first: str
@@ -72,6 +73,9 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
         first = commit(app, {"README": "first", "sub/deep/file": "deep"})
         git(app, "tag", "v1")
         git(app, "branch", "old")
+        git(app, "checkout", "-q", "-b", "spaced")
+        commit(app, {"My Files/file": "in it"})
+        git(app, "checkout", "-q", "main")
         module = f'[submodule "part"]\n\tpath = part\n\turl = {site.url}/git/part.git\n'
         git(app, "clone", "-q", str(place / "part"), "part")
         second = commit(app, {"README": "second", ".gitmodules": module}, *signed)
@@ -119,6 +123,7 @@ def test_ref_is_a_commit(client: Client, repository: Repository) -> None:
         case("a ref and a directory in the URL", "#old:sub/deep", {}, {"file": b"deep"}),
         case("a directory alone in the URL", "#:sub", {}, {"deep/file": b"deep"}),
         case("subdir", "", {"ref": "v1", "subdir": "sub"}, {"deep/file": b"deep"}),
+        case("subdir with a space", "", {"ref": "spaced", "subdir": "My Files"}, {"file": b"in it"}),
         case("a ref in the URL, and subdir", "#old", {"subdir": "sub/deep"}, {"file": b"deep"}),
     ],
 )

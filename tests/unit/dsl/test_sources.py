@@ -432,3 +432,11 @@ def test_an_image_of_a_layout_has_any_name_that_the_daemon_can_read(ref: str) ->
     assert output is not None
     assert isinstance(output.vertex, SourceOp)
     assert output.vertex.identifier == f"oci-layout://{ref}"
+
+
+@pytest.mark.parametrize("subdir", ["a", "My Files/x", "-a", "/a/"])
+def test_a_subdir_that_git_can_have_is_taken_as_it_is(subdir: str) -> None:
+    output = pyllb.git("host/n", ref="main", subdir=subdir).output
+    assert output is not None
+    assert isinstance(output.vertex, SourceOp)
+    assert output.vertex.identifier == f"git://host/n#main:{subdir}"

@@ -152,7 +152,11 @@ ROWS: dict[str, Row] = {
     "a git URL that is a directory": (lambda: pyllb.git("../here"), RefError, ("'../here'",)),
     "a git URL with a query": (lambda: pyllb.git("https://a/b?ref=c"), RefError, ("query", "ref=")),
     "two git refs": (lambda: pyllb.git("https://a/b#main", ref="dev"), OptionError, ("'dev'", "'main'")),
-    "a git ref like an option": (lambda: pyllb.git("https://a/b", ref="--upload-pack=x"), OptionError, ("'-'",)),
+    "a git ref like an option": (
+        lambda: pyllb.git("https://a/b", ref="--upload-pack=x"),
+        OptionError,
+        ("'--upload-pack=x'", "no branch or tag"),
+    ),
     "a git checksum of words": (lambda: pyllb.git("https://a/b", checksum="v1"), RefError, ("'v1'", "hex digits")),
     "known hosts for https": (
         lambda: pyllb.git("https://a/b", known_hosts="a ssh-rsa x"),
@@ -427,6 +431,8 @@ ROWS: dict[str, Row] = {
     "a git URL's ref with steps": (lambda: pyllb.git("h/n#HEAD^"), RefError, ("'h/n#HEAD^'", "'HEAD^'")),
     "a git URL's ref like an option": (lambda: pyllb.git("h/n#-x"), RefError, ("'-x'",)),
     "a git subdir outside": (lambda: pyllb.git("h/n", subdir="../x"), OptionError, ("'../x'", "'..'")),
+    "a git subdir with a line break": (lambda: pyllb.git("h/n", subdir="x\n"), OptionError, ("'x\\n'", "line breaks")),
+    "a git ref with a space": (lambda: pyllb.git("h/n", ref="a b"), OptionError, ("'a b'", "no branch or tag")),
     "two git commits": (
         lambda: pyllb.git("h/n", ref="a" * 40, checksum="b" * 40),
         RefError,
