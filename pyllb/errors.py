@@ -31,12 +31,15 @@ import attrs
 from pyllb.value import Value
 
 
-def nearest(word: object, known: Iterable[str]) -> str:
-    """The known word closest to a mistaken one, whatever the case of their letters; "" when none is close."""
+def nearest(word: object, known: Iterable[str], *, alike: float = 0.6) -> str:
+    """The known word closest to a mistaken one, whatever the case of their letters; "" when none is close.
+
+    alike: how much of the two has to be the same, from 0 to 1.
+    """
     import difflib  # here: only a message needs it, and start-up is measured
 
     folded = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(str(word).lower(), list(folded), n=1)
+    found = difflib.get_close_matches(str(word).lower(), list(folded), n=1, cutoff=alike)
     return folded[found[0]] if found else ""
 
 

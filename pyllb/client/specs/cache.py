@@ -22,6 +22,8 @@ _REFERENCE = re.compile(
     r"[A-Za-z0-9][A-Za-z0-9._\-]*(:\d+)?(/[a-z0-9._\-]+)*(:\w[\w.\-]{0,127})?(@sha256:[0-9a-f]{64})?\Z"
 )
 _TAG = "buildcache"
+_TRUTHS = ("image-manifest", "oci-mediatypes", "ignore-error", "registry.insecure", "force-compression", "reset")
+_ATTRIBUTES = (*_TRUTHS, "ref", "mode", "dest", "src", "tag", "digest", "compression", "compression-level")
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -44,7 +46,7 @@ class CacheSpec(Value):
             raise NotThereYet(f"the build cache of type={self.type}; {', '.join(_TYPES)} are there")
         if self.type not in _TYPES:
             raise UsageError(f"{self.type!r} is not a build cache; write it as {_EXAMPLE}{near(self.type, _TYPES)}")
-        check_attributes("build cache", self.attributes)
+        check_attributes("build cache", self.attributes, _ATTRIBUTES)
         attributes = dict(self.attributes)
         if self.type == "registry" and not attributes.get("ref"):
             raise UsageError("a build cache of type=registry needs ref=REGISTRY/NAME:TAG")
@@ -52,14 +54,7 @@ class CacheSpec(Value):
             _check_ref(attributes["ref"])
         if attributes.get("mode", "min") not in ("min", "max"):
             raise UsageError(f"mode={attributes['mode']!r} of a build cache is neither min nor max")
-        for name in (
-            "image-manifest",
-            "oci-mediatypes",
-            "ignore-error",
-            "registry.insecure",
-            "force-compression",
-            "reset",
-        ):
+        for name in _TRUTHS:
             if name in attributes:
                 parse_bool("build cache", name, attributes[name])
 

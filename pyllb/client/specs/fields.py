@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from io import IOBase
 
-from pyllb.errors import UsageError, near
+from pyllb.errors import UsageError, near, nearest
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
@@ -76,10 +76,13 @@ def _is_path(text: str) -> bool:
     return True
 
 
-def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -> None:
+def check_attributes(option: str, attributes: Iterable[tuple[object, object]], known: Iterable[str]) -> None:
     """Make sure of attributes that go to the daemon: text, and what it reads in the same way everywhere.
 
-    Raises UsageError. Mirrors compression.ParseAttributes and epoch.ParseExporterAttrs (BuildKit 0.33.1).
+    known: those that it reads. Any other is passed on, for a daemon may know more, but for one that is all but equal
+    to one of these: with push misspelled nothing would be pushed, and nobody told. Raises UsageError.
+
+    Mirrors compression.ParseAttributes and epoch.ParseExporterAttrs (BuildKit 0.33.1).
     """
     for name, value in attributes:
         if not isinstance(name, str) or not isinstance(value, str):
@@ -92,6 +95,8 @@ def check_attributes(option: str, attributes: Iterable[tuple[object, object]]) -
             raise UsageError(f"{option}: compression={value!r} is none of {known}{near(value, _COMPRESSIONS)}")
         if name in _NUMBERS and value and not re.match(r"[+-]?[0-9]{1,18}\Z", value):
             raise UsageError(f"{option}: {name}={value!r} is not a whole number")
+        if name not in known and not name.startswith("annotation") and (meant := nearest(name, known, alike=0.8)):
+            raise UsageError(f"{option}: there is no attribute {name!r}; did you mean {meant!r}?")
 
 
 def attribute_pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

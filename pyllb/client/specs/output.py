@@ -30,6 +30,12 @@ _TRUTHS = (
     *("push", "push-by-digest", "unpack", "store", "oci-mediatypes", "force-compression", "rewrite-timestamp"),
     *("registry.insecure", "name-canonical", "prefer-nondist-layers"),
 )
+_ATTRIBUTES = (
+    *_TRUTHS,
+    *("name", "dangling-name-prefix", "danging-name-empty-only"),  # the last is upstream's spelling
+    *("source-date-epoch", "compression", "compression-level", "oci-artifact", "attestation-inline", "tar"),
+    *("attestation-prefix", "platform-split", "mode"),
+)
 
 
 @attrs.frozen(eq=False, repr=False)
@@ -51,7 +57,7 @@ class Export(Value):
             raise UsageError(
                 f"{_OPTION}: {self.type!r} is not an exporter; there are {', '.join(_TYPES)}{near(self.type, _TYPES)}"
             )
-        check_attributes(_OPTION, self.attributes)
+        check_attributes(_OPTION, self.attributes, _ATTRIBUTES)
         self._check_dest()
         self._check_attributes()
 

@@ -78,11 +78,19 @@ def test_outputs_are_strings_values_or_lists_of_them() -> None:
         ("type=image,push=true", "pushed by its name"),
         ("type=registry", "pushed by its name"),
         ("type=image,name=a,push=yes", "push='yes' is not a truth value"),
+        ("type=image,name=a,pusch=true", "no attribute 'pusch'; did you mean 'push'"),
+        ("type=image,name=a,push_by_digest=true", "did you mean 'push-by-digest'"),
+        ("type=image,name=a,dangling-name-empty-only=true", "did you mean 'danging-name-empty-only'"),
     ],
 )
 def test_an_output_that_is_wrong_says_what_would_be_right(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_exports(text)
+
+
+def test_what_a_daemon_may_know_besides_is_passed_on() -> None:
+    attributes = {"name": "a", "annotation.name": "x", "annotation-index.y": "z", "frontend.key": "v", "new": "1"}
+    assert Export("image", attributes=attributes).entry()[1] == attributes
 
 
 def test_a_place_alone_is_read_as_buildx_reads_it() -> None:
@@ -242,6 +250,7 @@ def test_the_words_inline_and_max_are_of_the_image_that_is_output(name: str, ima
         ("type=registry", "needs ref="),
         ("type=registry,ref=r/a,mode=all", "neither min nor max"),
         ("type=registri,ref=a", "did you mean 'registry'"),
+        ("type=registry,ref=a,ignore-errors=true", "no attribute 'ignore-errors'; did you mean 'ignore-error'"),
     ],
 )
 def test_a_cache_that_is_wrong_says_what_would_be_right(text: str, message: str) -> None:
