@@ -12,6 +12,7 @@ from pyllb.client import CacheSpec, Result
 from pyllb.errors import ConnectError, UsageError
 from pyllb.session.layout import Layout
 from tests.conftest import Buildctl
+from tests.integration.waiting import emptied
 from tests.testbed import Testbed
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -28,12 +29,6 @@ def two_stages(nonce: str) -> FS:
     """A result of one command, made of what another one made."""
     made = fs().image("busybox").run(f"echo {nonce} > /out/made", mounts=[bind(fs(), "/out")]).mount("/out")
     return fs().image("busybox").run("cat /in/made > /word", mounts=[bind(made, "/in", readonly=True)])
-
-
-def emptied(client: Client) -> None:
-    """Remove all that the daemon keeps, and see that nothing is left."""
-    client.prune(all=True)
-    assert client.disk_usage() == ()
 
 
 def ran(result: Result) -> list[str]:

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from pyllb import Client
+from tests.integration.waiting import emptied
 from tests.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -250,8 +251,7 @@ def test_every_step_is_cached_from_the_registry_after_the_daemon_was_emptied(pro
         first = run(project, daemon.address, *words, "--cache-to", f"type=registry,ref={ref},mode=max")
         assert list(cached(first).values()) == [False] * 4
         with Client(daemon.address) as client:
-            client.prune(all=True)
-            assert client.disk_usage() == ()
+            emptied(client)
         second = run(project, daemon.address, *words, "--cache-from", f"type=registry,ref={ref}")
         assert cached(second) == dict.fromkeys(cached(first), True)
 

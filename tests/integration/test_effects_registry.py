@@ -6,6 +6,7 @@ import pytest
 
 from pyllb import FS, Client, fs, image, image_blob
 from tests.integration.effects import BUSYBOX, case, fails, files, fresh, image_of, said, tree
+from tests.integration.waiting import emptied
 from tests.testbed import Testbed
 
 
@@ -70,7 +71,7 @@ def test_internal_is_a_record_of_the_daemons_own(testbed: Testbed, client: Clien
     push(client, testbed, fs().mkfile("/f", nonce), f"{nonce}:1")
     with testbed.start_daemon() as daemon, Client(daemon.address) as other:
         for internal, kind in ((True, "internal"), (False, "regular")):
-            other.prune(all=True)
+            emptied(other)
             assert set(files(other, image(f"{testbed.registry}/{nonce}:1", internal=internal))) == {"f"}
             assert {record.type for record in other.disk_usage() if nonce in record.description} == {kind}
 

@@ -40,6 +40,7 @@ from pyllb.errors import (
 )
 from pyllb.rpc.status import RpcError
 from pyllb.status import SolveStatus
+from tests.integration.waiting import until
 from tests.testbed import Testbed
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -67,16 +68,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError:
         return b""
-
-
-def until(condition: Callable[[], bool], seconds: float = 5.0) -> bool:
-    """Wait for a condition; whether it came true."""
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 @contextmanager
