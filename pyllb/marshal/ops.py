@@ -126,7 +126,6 @@ class OpEncoder(Shown):
 
     def filters(self, constraints: Constraints) -> bytes:
         """Op.constraints, which is there even when it says nothing."""
-        if constraints is NO_CONSTRAINTS is self.base:
+        if not constraints.filters and not self.base.filters:
             return _NO_FILTERS
-        every = self.base.filters + constraints.filters
-        return message(b"\x5a", texts(b"\x0a", every)) if every else _NO_FILTERS
+        return message(b"\x5a", texts(b"\x0a", self.base.filters + constraints.filters))
