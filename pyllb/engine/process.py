@@ -31,9 +31,9 @@ class Process:
     started: int
 
     def alive(self) -> bool:
-        """Whether it still runs; a zombie does not."""
+        """Whether it still runs; a zombie does not, but for one with threads that have not ended."""
         fields = _stat(self.pid)
-        return fields is not None and fields[0] != "Z" and int(fields[19]) == self.started
+        return fields is not None and int(fields[19]) == self.started and (fields[0] != "Z" or int(fields[17]) > 1)
 
     def signal(self, number: signal.Signals) -> None:
         """Send it a signal; nothing happens when it is gone."""

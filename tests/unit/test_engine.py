@@ -231,6 +231,26 @@ def test_a_spawned_process_is_nobody_s_child_and_its_output_is_in_the_log(tmp_pa
     assert not started.alive()
 
 
+def test_a_process_whose_first_thread_has_ended_is_there_as_long_as_another_is(tmp_path: Path) -> None:
+    """A daemon that is killed is a zombie before the last of its threads has closed its sockets."""
+    number = {"x86_64": 60, "aarch64": 93}[platform.machine()]  # of exit, which ends the calling thread alone
+    code = (
+        "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(60,)).start(); "
+        f"print('ready', flush=True); ctypes.CDLL(None).syscall({number}, 0)"
+    )
+    started = process.spawn([sys.executable, "-c", code], log=tmp_path / "log")
+    try:
+        assert process.await_line(tmp_path / "log", "ready", started, 5)
+        stat = Path(f"/proc/{started.pid}/stat")
+        while ") Z " not in stat.read_text():
+            threading.Event().wait(0.01)
+        assert started.alive()
+        assert not started.wait(0.1)
+    finally:
+        started.kill()
+    assert not started.alive()
+
+
 def test_stopping_ends_a_process_that_ignores_sigterm(tmp_path: Path) -> None:
     log = tmp_path / "log"
     started = process.spawn(["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"], log=log)
