@@ -132,7 +132,8 @@ def exec_mounts(base: State, mounts: Iterable[Mount], readonly_root: bool) -> Mo
     if mounts == () and not readonly_root:
         return (placed[0],), (), ()
     others: list[SecretMount | SshMount] = []
-    for mount in (listed := _listed(mounts)):
+    listed: Sequence[Mount] = mounts if type(mounts) is list else _listed(mounts)
+    for mount in listed:
         if isinstance(mount, _PLACED):
             placed.append(mount)
         elif isinstance(mount, _MOUNTS):

@@ -239,7 +239,7 @@ class _Emitter:
 def _locals(vertices: Iterable[Vertex], read_text: ReadText) -> tuple[LocalUse, ...]:
     uses: dict[str, LocalUse] = {}
     for vertex in vertices:
-        name = local_name(vertex)
+        name = None if type(vertex) is ExecOp else local_name(vertex)  # nearly all are, and to ask takes longer
         if name is not None:
             use = LocalUse(name=name, dir=getattr(vertex, "local", None), site=vertex.site)
             first = uses.setdefault(name, use)
