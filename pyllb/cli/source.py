@@ -9,22 +9,20 @@ from types import FrameType, TracebackType
 
 from pyllb.errors import SourceLine
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _FRAMES = 6  # of the user's calls, shown at most
 
 
 def user_frames(traceback: TracebackType | None) -> tuple[SourceLine, ...]:
     """The user's lines in a traceback, innermost first: not pyllb's, the standard library's or a package's."""
-    from pyllb.client.compile import text_of
+    from pyllb.client.compile import user_text
 
-    roots = _library_roots()
     found = []
     for frame, line in _walk(traceback):
         code = frame.f_code
-        if code.co_filename.startswith(roots) or code.co_filename.startswith("<"):
-            continue
-        name = "" if code.co_name == "<module>" else code.co_qualname
-        found.append(SourceLine(code.co_filename, line, text=text_of(code.co_filename), function=name))
+        text = None if code.co_filename.startswith("<") else user_text(code.co_filename)
+        if text is not None:
+            name = "" if code.co_name == "<module>" else code.co_qualname
+            found.append(SourceLine(code.co_filename, line, text=text, function=name))
     return tuple(reversed(found))
 
 
@@ -32,13 +30,6 @@ def _walk(traceback: TracebackType | None) -> Iterator[tuple[FrameType, int]]:
     while traceback is not None:
         yield traceback.tb_frame, traceback.tb_lineno
         traceback = traceback.tb_next
-
-
-def _library_roots() -> tuple[str, ...]:
-    import sysconfig
-
-    paths = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
-    return (_PACKAGE, *{os.path.join(path, "") for path in paths if path})
 
 
 def shown_path(path: str) -> str:

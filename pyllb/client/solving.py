@@ -24,10 +24,10 @@ from pyllb.client.task import Cancellation
 from pyllb.errors import GraphError, PyllbError, ResolveError, SolveError, SourceLine, UnsupportedError
 from pyllb.ir.graph import postorder
 from pyllb.ir.image import ResolvedImage
-from pyllb.ir.meta import Settings
 from pyllb.ir.ops import Node
 from pyllb.ir.platform import Platform
 from pyllb.marshal.definition import Definition
+from pyllb.marshal.evaluate import evaluate
 from pyllb.marshal.lower import Lowered, ResolveImage
 from pyllb.rpc.status import RpcError
 from pyllb.session.ids import new_id
@@ -165,6 +165,7 @@ def read_plan(connection: Connection, plan: Plan, question: Question[T], cancell
 
 
 def _job(connection: Connection, plan: Plan, cancellation: Cancellation) -> Job:
+    own = filter(None, [_own_platform(plan.node)])
     return Job(
         connection,
         plan.options,
@@ -172,21 +173,20 @@ def _job(connection: Connection, plan: Plan, cancellation: Cancellation) -> Job:
         attachables=plan.attachables,
         shared_key=plan.shared_key,
         annotations=plan.node.spec.annotations,
-        platforms=plan.options.platforms or _own_platforms(plan.node.meta.settings),
+        platforms=plan.options.platforms or own,
     )
 
 
-def _own_platforms(settings: Settings) -> tuple[Platform, ...]:
+def _own_platform(node: Node) -> Platform | None:
     """The platform that a build names for its result, if it does."""
-    asked = settings.platform or (settings.image.constraints.platform if settings.image is not None else None)
-    return () if asked is None else (asked,)
+    return evaluate(node.meta, None).platform
 
 
 def _misnamed(plan: Plan) -> Iterator[VertexWarning]:
     """Warnings of one image that an index names for several platforms, of which the daemon says nothing."""
-    asked, own = plan.options.platforms, _own_platforms(plan.node.meta.settings)
-    if plan.options.exports and len(asked) > 1 and own:
-        (made,) = (platform.normalized() for platform in own)
+    asked, own = plan.options.platforms, _own_platform(plan.node)
+    if plan.options.exports and len(asked) > 1 and own is not None:
+        made = own.normalized()
         for platform in asked:
             if platform.normalized() != made:
                 text = f"what is made for {platform} is for {made}: the build names that platform for its result"

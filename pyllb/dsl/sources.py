@@ -25,7 +25,7 @@ _NO_URL = rf"{_SPACED}|[\x00-\x1f\x7f]|\A[^?#]*%(?![0-9A-Fa-f]{{2}})|#.*%(?![0-9
 _NO_HEADER = r"[\x00-\x08\x0a-\x1f\x7f]"
 ARMOUR = "-----BEGIN PGP "
 _NAME = r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z"
-_MAX_ID = (1 << 31) - 1
+MAX_LAYERS = (1 << 31) - 1
 
 
 @runtime_checkable
@@ -90,7 +90,7 @@ def image_op(
     if check.flag("internal", internal):
         attributes.set("image.recordtype", "internal")
     if layer_limit is not None:
-        limit = check.integer("layer_limit", layer_limit, 1, _MAX_ID)
+        limit = check.integer("layer_limit", layer_limit, 1, MAX_LAYERS)
         attributes.set("image.layerlimit", str(limit), "source.image.layerlimit")
     if checksum is not None:
         if parsed.digest not in ("", a_digest("checksum", checksum)):

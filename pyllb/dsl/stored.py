@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 
 from pyllb.dsl import check
-from pyllb.dsl.sources import Attributes, a_digest, file_attributes, file_name
+from pyllb.dsl.sources import MAX_LAYERS, Attributes, a_digest, file_attributes, file_name
 from pyllb.errors import OptionError, RefError
 from pyllb.ir.constraints import Constraints
 from pyllb.ir.ops import ImageSource, SourceOp
 from pyllb.ir.reference import parse_reference
 from pyllb.ir.site import Site
 
-_MAX_LIMIT = (1 << 31) - 1
 _LETTER = r"[^\s/@:%?#]"  # what is none is something else in a URL, as which the daemon reads it
 _HOST = r"(?:[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]+)?"
 _NAMED = rf"{_HOST}/(?:{_LETTER}|[/:])*{_LETTER}(?::{_LETTER}+|(?::{_LETTER}+)?@[^\s@]+)\Z"
@@ -37,7 +36,7 @@ def oci_layout_op(
     attributes = Attributes("source.ocilayout")
     _store(attributes, store, session)
     if layer_limit is not None:
-        attributes.set("oci.layerlimit", str(check.integer("layer_limit", layer_limit, 1, _MAX_LIMIT)))
+        attributes.set("oci.layerlimit", str(check.integer("layer_limit", layer_limit, 1, MAX_LAYERS)))
     # What another client's session has, this one cannot ask for; the daemon finds images of a layout by digest alone.
     image = None if session is not None else ImageSource(ref, pin="@" not in ref, layout=store or "")
     return attributes.op("oci-layout://" + ref, constraints, site, image=image)

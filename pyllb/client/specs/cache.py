@@ -7,10 +7,16 @@ from collections.abc import Iterable
 
 import attrs
 
-from pyllb.client.specs.fields import attribute_pairs, check_attributes, one_or_many, parse_bool, parse_fields
+from pyllb.client.specs.fields import (
+    attribute_pairs,
+    check_attributes,
+    check_ref,
+    one_or_many,
+    parse_bool,
+    parse_fields,
+)
 from pyllb.client.specs.output import IMAGES, Export
-from pyllb.errors import NotThereYet, RefError, UsageError, near
-from pyllb.ir.reference import parse_reference
+from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 _EXAMPLE = "'type=registry,ref=registry/app:cache', 'registry/app:cache', 'inline' or 'max'"
@@ -51,7 +57,7 @@ class CacheSpec(Value):
         if self.type == "registry" and not attributes.get("ref"):
             raise UsageError("a build cache of type=registry needs ref=REGISTRY/NAME:TAG")
         if self.type == "registry":
-            _check_ref(attributes["ref"])
+            check_ref(f"ref={attributes['ref']} of a build cache", attributes["ref"])
         if attributes.get("mode", "min") not in ("min", "max"):
             raise UsageError(f"mode={attributes['mode']!r} of a build cache is neither min nor max")
         for name in _TRUTHS:
@@ -160,13 +166,6 @@ def _beside(option: str, images: list[Export]) -> str:
     name = _image(option, images).partition("@")[0]
     head, slash, last = name.rpartition("/")
     return f"{head}{slash}{last.partition(':')[0]}:{_TAG}"
-
-
-def _check_ref(ref: str) -> None:
-    try:
-        parse_reference(ref)
-    except RefError as error:
-        raise UsageError(f"ref={ref} of a build cache: {error.message}") from None
 
 
 def _check_reference(option: str, text: str) -> None:

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from io import IOBase
 
-from pyllb.errors import UsageError, near, nearest
+from pyllb.errors import RefError, UsageError, near, nearest
+from pyllb.ir.reference import parse_reference
 
 _TRUE = frozenset(("1", "t", "T", "true", "TRUE", "True"))
 _FALSE = frozenset(("0", "f", "F", "false", "FALSE", "False"))
@@ -91,12 +92,20 @@ def check_attributes(option: str, attributes: Iterable[tuple[object, object]], k
         if "\0" in value or not has_bytes:
             raise UsageError(f"{option}: {name}={value!r} has a character that no text for the daemon has")
         if name == "compression" and value not in _COMPRESSIONS:
-            known = ", ".join(_COMPRESSIONS)
-            raise UsageError(f"{option}: compression={value!r} is none of {known}{near(value, _COMPRESSIONS)}")
+            every = ", ".join(_COMPRESSIONS)
+            raise UsageError(f"{option}: compression={value!r} is none of {every}{near(value, _COMPRESSIONS)}")
         if name in _NUMBERS and value and not re.match(r"[+-]?[0-9]{1,18}\Z", value):
             raise UsageError(f"{option}: {name}={value!r} is not a whole number")
         if name not in known and not name.startswith("annotation") and (meant := nearest(name, known, alike=0.8)):
             raise UsageError(f"{option}: there is no attribute {name!r}; did you mean {meant!r}?")
+
+
+def check_ref(what: str, ref: str) -> None:
+    """Make sure of an image reference; what: which one it is. Raises UsageError."""
+    try:
+        parse_reference(ref)
+    except RefError as error:
+        raise UsageError(f"{what}: {error.message}") from None
 
 
 def attribute_pairs(value: Mapping[str, str] | Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:

@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from pyllb.client.specs.fields import attribute_pairs, check_attributes, one_or_many, parse_bool, parse_fields
-from pyllb.errors import NotThereYet, RefError, UsageError, near
-from pyllb.ir.reference import parse_reference
+from pyllb.client.specs.fields import (
+    attribute_pairs,
+    check_attributes,
+    check_ref,
+    one_or_many,
+    parse_bool,
+    parse_fields,
+)
+from pyllb.errors import NotThereYet, UsageError, near
 from pyllb.value import Value
 
 if TYPE_CHECKING:
@@ -222,10 +228,7 @@ def check_names(export: Export) -> None:
     for name in filter(None, map(str.strip, names.split(","))):
         if name == "*":  # the names that it comes with
             continue
-        try:
-            parse_reference(name)
-        except RefError as error:
-            raise UsageError(f"{_OPTION}: name={name}: {error.message}") from None
+        check_ref(f"{_OPTION}: name={name}", name)
 
 
 def check_place(export: Export) -> None:
